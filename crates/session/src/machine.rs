@@ -1,0 +1,615 @@
+//! The session state machine: the only place where a session changes.
+
+use std::time::Duration;
+
+use crate::event::{Draft, Event};
+use crate::job::Job;
+use crate::protocol::Report;
+use crate::retry::{MAX_ATTEMPTS, attempt_backoff};
+use crate::{
+    Artifact, ArtifactKind, ArtifactState, End, EndReason, Lease, NewSession, Session, State, Terminal, TimelineEntry,
+    Timestamp, TranscriptId, TranscriptPlan, TranscriptRecord, TranscriptStatus, WorkerId,
+};
+
+/// Slack on top of a bot's own timeouts before the control role ends a state from outside.
+const GRACE: Duration = Duration::from_secs(60);
+/// Longest wait for a worker with room.
+const QUEUE_WAIT: Duration = Duration::from_secs(3_600);
+/// Longest time from acquiring to lobby or admission.
+const JOIN_WAIT: Duration = Duration::from_secs(300);
+/// Longest way out.
+const LEAVE_WAIT: Duration = Duration::from_secs(90);
+/// Longest settling of artifacts.
+const PROCESS_WAIT: Duration = Duration::from_secs(2 * 3_600);
+/// The timeline keeps its first lines; a bot that flaps cannot grow its record without bound.
+const TIMELINE_MAX: usize = 200;
+
+/// Something that happened to a session.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// `join_at` is near enough: queue it.
+    Due,
+    /// A worker takes the queued session for `attempt`.
+    Acquire {
+        /// The worker.
+        owner: WorkerId,
+        /// How long the lease holds unless renewed.
+        ttl: Duration,
+        /// The attempt the job was made for; another one means that the job is stale.
+        attempt: u32,
+    },
+    /// The bot says something; the worker vouches for it with its fencing token.
+    Report {
+        /// Token of the acquisition.
+        fencing: u64,
+        /// What it says.
+        report: Report,
+    },
+    /// The bot's process ended, or never became ready, without reporting an end.
+    BotGone {
+        /// Token of the acquisition.
+        fencing: u64,
+        /// What it looks like from outside.
+        reason: EndReason,
+        /// Detail for people.
+        message: String,
+    },
+    /// The caller wants it to leave.
+    Stop,
+    /// A new time for a scheduled session.
+    Reschedule {
+        /// When to join.
+        join_at: Timestamp,
+    },
+    /// The lease ran out: the worker is gone.
+    LeaseExpired,
+    /// The state's deadline ([`Session::deadline`]) passed.
+    DeadlinePassed,
+    /// An artifact is there or will not come.
+    Settle {
+        /// Which.
+        kind: ArtifactKind,
+        /// How it went.
+        state: ArtifactState,
+    },
+    /// A transcript asked for after the call.
+    AddTranscript {
+        /// A fresh id.
+        id: TranscriptId,
+        /// Who makes it.
+        plan: TranscriptPlan,
+        /// Receives its one event.
+        callback_url: Option<url::Url>,
+    },
+    /// That transcript is there or will not come.
+    SettleTranscript {
+        /// Which.
+        id: TranscriptId,
+        /// How it went.
+        result: Result<(), String>,
+    },
+    /// The media was deleted.
+    MediaDeleted {
+        /// Objects removed.
+        objects: u64,
+    },
+}
+
+/// What a transition causes; committed in the same write as the record.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Webhooks, in order.
+    pub events: Vec<Event>,
+    /// Jobs to enqueue, each after a pause.
+    pub jobs: Vec<(Job, Duration)>,
+}
+
+/// Why an input changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The writer lost the session to a later acquisition: it must stop its bot.
+    #[error("fencing token {got} is not the current one ({current})")]
+    StaleToken {
+        /// The writer's token.
+        got: u64,
+        /// The session's.
+        current: u64,
+    },
+    /// Not possible in this state; late and duplicate inputs end here and are harmless.
+    #[error("{input} is not possible in state {state}", state = state.as_str())]
+    NotNow {
+        /// What came.
+        input: &'static str,
+        /// Where the session is.
+        state: State,
+    },
+}
+
+impl Session {
+    /// Makes a session: queued, or scheduled when `join_at` is in the future.
+    #[must_use]
+    pub fn create(new: NewSession, now: Timestamp) -> (Self, Outcome) {
+        let scheduled = new.join_at.filter(|at| *at > now);
+        let transcripts = new
+            .media
+            .transcript
+            .iter()
+            .map(|plan| TranscriptRecord {
+                id: new.transcript_id,
+                plan: plan.clone(),
+                status: TranscriptStatus::Processing,
+                created_at: now,
+                callback_url: None,
+            })
+            .collect();
+        let mut session = Self {
+            id: new.id,
+            tenant: new.tenant,
+            version: 0,
+            request: new.request,
+            meeting: new.meeting,
+            bot_name: new.bot_name,
+            callback_url: new.callback_url,
+            custom_attributes: new.custom_attributes,
+            leave: new.leave,
+            media: new.media,
+            deduplication_key: new.deduplication_key,
+            state: if scheduled.is_some() { State::Scheduled } else { State::Queued },
+            since: now,
+            attempt: 0,
+            fencing: 0,
+            lease: None,
+            sequence: 0,
+            last_event_at: now,
+            stop_requested: None,
+            end: None,
+            timeline: Vec::new(),
+            artifacts: Vec::new(),
+            transcripts,
+            join_at: scheduled,
+            created_at: now,
+            updated_at: now,
+            admitted_at: None,
+            ended_at: None,
+            expires_at: scheduled.unwrap_or(now) + new.retention,
+        };
+        let mut out = Outcome::default();
+        if let Some(at) = scheduled {
+            session.note("Scheduled", format!("Joins at {at}"), now);
+            session.emit(&mut out, Draft::new("bot.scheduled", Some("Scheduled"), format!("Bot scheduled for {at}")), now);
+        } else {
+            out.jobs.push((Job::Run { bot: session.id, attempt: 1 }, Duration::ZERO));
+        }
+        (session, out)
+    }
+
+    /// Takes one input. On `Err` the session is unchanged.
+    pub fn apply(&mut self, input: Input, now: Timestamp) -> Result<Outcome, Rejected> {
+        let mut out = Outcome::default();
+        match input {
+            Input::Due => self.due(&mut out, now)?,
+            Input::Reschedule { join_at } => self.reschedule(join_at, &mut out, now)?,
+            Input::Acquire { owner, ttl, attempt } => self.acquire(owner, ttl, attempt, now)?,
+            Input::Report { fencing, report } => {
+                self.check_token(fencing)?;
+                self.report(report, &mut out, now)?;
+            }
+            Input::BotGone { fencing, reason, message } => {
+                self.check_token(fencing)?;
+                self.require(self.state.is_live(), "bot_gone")?;
+                self.lost(reason, message, &mut out, now);
+            }
+            Input::Stop => self.stop(&mut out, now)?,
+            Input::LeaseExpired => {
+                self.require(self.state.is_live(), "lease_expired")?;
+                self.lost(EndReason::WorkerLost, EndReason::WorkerLost.message().to_owned(), &mut out, now);
+            }
+            Input::DeadlinePassed => self.overdue(&mut out, now)?,
+            Input::Settle { kind, state } => self.settle(kind, state, &mut out, now)?,
+            Input::AddTranscript { id, plan, callback_url } => {
+                self.require(self.state == State::Done, "add_transcript")?;
+                self.transcripts.push(TranscriptRecord {
+                    id,
+                    plan,
+                    status: TranscriptStatus::Processing,
+                    created_at: now,
+                    callback_url,
+                });
+                out.jobs.push((Job::Transcribe { bot: self.id, transcript: id }, Duration::ZERO));
+            }
+            Input::SettleTranscript { id, result } => self.settle_transcript(id, &result, &mut out, now)?,
+            Input::MediaDeleted { objects } => {
+                self.require(self.state == State::Done, "media_deleted")?;
+                self.enter(State::MediaExpired, now);
+                self.note("MediaExpired", format!("{objects} objects deleted"), now);
+                let mut draft = Draft::new("data_deletion", None, format!("Deleted {objects} stored objects"))
+                    .with("status", "success")
+                    .with("deleted_objects", objects);
+                draft.with_attributes = false;
+                self.emit(&mut out, draft, now);
+            }
+        }
+        self.updated_at = now;
+        Ok(out)
+    }
+
+    /// When the present state has lasted too long, or `None` where waiting is the point.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        Some(match self.state {
+            State::Scheduled | State::Done | State::MediaExpired => return None,
+            State::Queued => self.since + QUEUE_WAIT,
+            State::Joining => self.since + JOIN_WAIT,
+            State::WaitingRoom => self.since + self.leave.lobby() + GRACE,
+            State::InMeeting | State::Recording => {
+                self.admitted_at.unwrap_or(self.since) + self.leave.longest_stay() + GRACE
+            }
+            State::Leaving => self.since + LEAVE_WAIT,
+            State::Processing => self.since + PROCESS_WAIT,
+        })
+    }
+
+    /// The lease runs out at this time; what a session without one is not waiting for.
+    #[must_use]
+    pub fn lease_until(&self) -> Option<Timestamp> {
+        self.lease.as_ref().map(|lease| lease.until)
+    }
+
+    /// True if it was ever let in.
+    #[must_use]
+    pub const fn was_admitted(&self) -> bool {
+        self.admitted_at.is_some()
+    }
+
+    /// The first transcript: the one of the create request.
+    #[must_use]
+    pub fn transcript(&self) -> Option<&TranscriptRecord> {
+        self.transcripts.first()
+    }
+
+    /// The `status` that MeetStream clients read: of the terminal kind between leaving and done.
+    #[must_use]
+    pub fn wire_status(&self) -> &'static str {
+        self.state.wire_status()
+    }
+
+    fn require(&self, holds: bool, input: &'static str) -> Result<(), Rejected> {
+        if holds { Ok(()) } else { Err(Rejected::NotNow { input, state: self.state }) }
+    }
+
+    fn check_token(&self, got: u64) -> Result<(), Rejected> {
+        if got == self.fencing { Ok(()) } else { Err(Rejected::StaleToken { got, current: self.fencing }) }
+    }
+
+    fn enter(&mut self, state: State, now: Timestamp) {
+        self.state = state;
+        self.since = now;
+    }
+
+    fn note(&mut self, name: &str, message: impl Into<String>, at: Timestamp) {
+        if self.timeline.len() < TIMELINE_MAX {
+            self.timeline.push(TimelineEntry { name: name.to_owned(), message: message.into(), at });
+        }
+    }
+
+    fn emit(&mut self, out: &mut Outcome, draft: Draft, at: Timestamp) {
+        self.sequence += 1;
+        self.last_event_at = self.last_event_at.max(at);
+        out.events.push(draft.build(self.id, self.sequence, self.attempt, self.last_event_at, &self.custom_attributes));
+    }
+
+    fn due(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        self.require(self.state == State::Scheduled, "due")?;
+        self.enter(State::Queued, now);
+        out.jobs.push((Job::Run { bot: self.id, attempt: 1 }, Duration::ZERO));
+        Ok(())
+    }
+
+    fn reschedule(&mut self, join_at: Timestamp, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        self.require(self.state == State::Scheduled, "reschedule")?;
+        if join_at <= now {
+            return self.due(out, now);
+        }
+        let kept = self.expires_at.since(self.join_at.unwrap_or(self.created_at));
+        self.join_at = Some(join_at);
+        self.expires_at = join_at + kept;
+        self.note("Scheduled", format!("Now joins at {join_at}"), now);
+        Ok(())
+    }
+
+    fn acquire(&mut self, owner: WorkerId, ttl: Duration, attempt: u32, now: Timestamp) -> Result<(), Rejected> {
+        self.require(self.state == State::Queued && attempt == self.attempt + 1, "acquire")?;
+        self.attempt = attempt;
+        self.fencing += 1;
+        self.lease = Some(Lease { owner, until: now + ttl });
+        self.enter(State::Joining, now);
+        Ok(())
+    }
+
+    fn report(&mut self, report: Report, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        // The bot's clock says when; it may run ahead of ours, but nothing happens in the future.
+        match report {
+            Report::Joining { at } => {
+                self.require(self.state == State::Joining, "joining")?;
+                let message = format!("Bot is joining the meeting (attempt {})", self.attempt);
+                self.note("Joining", message.clone(), at.min(now));
+                self.emit(out, Draft::new("bot.joining", Some("Joining"), message), at.min(now));
+            }
+            Report::WaitingRoom { at } => {
+                self.require(self.state == State::Joining, "waiting_room")?;
+                self.enter(State::WaitingRoom, now);
+                let message = "Bot is waiting to be let in";
+                self.note("WaitingRoom", message, at.min(now));
+                self.emit(out, Draft::new("bot.in_waiting_room", Some("InWaitingRoom"), message), at.min(now));
+            }
+            Report::Admitted { at } => {
+                self.require(matches!(self.state, State::Joining | State::WaitingRoom), "admitted")?;
+                self.enter(State::InMeeting, now);
+                self.admitted_at = Some(at.min(now));
+                let message = "Bot joined the meeting";
+                self.note("InMeeting", message, at.min(now));
+                self.emit(out, Draft::new("bot.inmeeting", Some("InMeeting"), message), at.min(now));
+            }
+            Report::Recording { at } => {
+                self.require(self.state == State::InMeeting, "recording")?;
+                self.enter(State::Recording, now);
+                let message = "Bot is recording";
+                self.note("Recording", message, at.min(now));
+                self.emit(out, Draft::new("bot.recording", Some("Recording"), message), at.min(now));
+            }
+            Report::Leaving { at, reason, message } => {
+                self.require(self.state.is_live() && self.state != State::Leaving, "leaving")?;
+                if self.try_again(reason, &message, out, now) {
+                    return Ok(());
+                }
+                self.leaving(reason, message, out, at.min(now), now);
+            }
+            Report::Ended { at, reason, message, .. } => {
+                self.require(self.state.is_live(), "ended")?;
+                if self.end.is_none() && self.try_again(reason, &message, out, now) {
+                    return Ok(());
+                }
+                if self.state != State::Leaving {
+                    self.leaving(reason, message.clone(), out, at.min(now), now);
+                }
+                self.terminate(reason, message, out, at.min(now), now);
+            }
+            Report::Ready
+            | Report::Participant { .. }
+            | Report::Chat { .. }
+            | Report::Health { .. }
+            | Report::Note { .. } => {
+                self.require(self.state.is_live(), "report")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leaving(&mut self, reason: EndReason, message: String, out: &mut Outcome, at: Timestamp, now: Timestamp) {
+        self.enter(State::Leaving, now);
+        self.note("Leaving", message.clone(), at);
+        self.end.get_or_insert(End { reason, message: message.clone(), at });
+        self.emit(out, Draft::new("bot.leaving", Some("Leaving"), message), at);
+    }
+
+    fn stop(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        match self.state {
+            // Nobody runs it yet: it is over at once. A worker that holds a stale job finds it out by its state.
+            State::Scheduled | State::Queued => {
+                let (reason, message) = (EndReason::LeaveRequested, EndReason::LeaveRequested.message());
+                self.stop_requested = Some(now);
+                self.leaving(reason, message.to_owned(), out, now, now);
+                self.terminate(reason, message.to_owned(), out, now, now);
+                Ok(())
+            }
+            state if state.is_live() => {
+                self.stop_requested.get_or_insert(now);
+                Ok(())
+            }
+            _ => self.require(false, "stop"),
+        }
+    }
+
+    /// Queues another attempt if the cause may pass and the bot was never let in.
+    fn try_again(&mut self, reason: EndReason, message: &str, out: &mut Outcome, now: Timestamp) -> bool {
+        let again = reason.worth_retry()
+            && !self.was_admitted()
+            && self.attempt < MAX_ATTEMPTS
+            && self.stop_requested.is_none()
+            && self.end.is_none();
+        if again {
+            let next = self.attempt + 1;
+            self.note("Retry", format!("Attempt {} failed ({reason}): {message}", self.attempt), now);
+            self.enter(State::Queued, now);
+            self.lease = None;
+            self.fencing += 1;
+            out.jobs.push((Job::Run { bot: self.id, attempt: next }, attempt_backoff(next)));
+        }
+        again
+    }
+
+    /// The bot is gone without a word of its own.
+    fn lost(&mut self, reason: EndReason, message: String, out: &mut Outcome, now: Timestamp) {
+        if self.try_again(reason, &message, out, now) {
+            return;
+        }
+        // It had said why it was leaving, or was asked to: that stands.
+        let (reason, message) = match (&self.end, self.stop_requested) {
+            (Some(end), _) => (end.reason, end.message.clone()),
+            (None, Some(_)) => (EndReason::LeaveRequested, EndReason::LeaveRequested.message().to_owned()),
+            (None, None) => (reason, message),
+        };
+        self.terminate(reason, message, out, now, now);
+    }
+
+    fn overdue(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        self.require(self.deadline().is_some_and(|deadline| deadline <= now), "deadline_passed")?;
+        match self.state {
+            State::Processing => {
+                for artifact in self.artifacts.clone() {
+                    if artifact.state == ArtifactState::Pending {
+                        let message = "not finished before the processing deadline".to_owned();
+                        self.settle(artifact.kind, ArtifactState::Failed { message }, out, now)?;
+                    }
+                }
+            }
+            State::Queued => {
+                let reason = EndReason::NoCapacity;
+                self.terminate(reason, reason.message().to_owned(), out, now, now);
+            }
+            State::Joining => self.lost(EndReason::LaunchTimeout, "Not in the meeting in time".to_owned(), out, now),
+            State::WaitingRoom => {
+                let reason = EndReason::LobbyTimeout;
+                self.lost(reason, reason.message().to_owned(), out, now);
+            }
+            State::InMeeting | State::Recording => {
+                let reason = EndReason::MaxDuration;
+                self.lost(reason, reason.message().to_owned(), out, now);
+            }
+            State::Leaving => self.lost(EndReason::Internal, "Did not get out in time".to_owned(), out, now),
+            State::Scheduled | State::Done | State::MediaExpired => {}
+        }
+        Ok(())
+    }
+
+    /// The one terminal event. Whoever ran the bot loses the session here: the token moves on.
+    fn terminate(&mut self, reason: EndReason, message: String, out: &mut Outcome, at: Timestamp, now: Timestamp) {
+        let end = self.end.get_or_insert(End { reason, message, at }).clone();
+        let terminal = end.reason.terminal();
+        self.lease = None;
+        self.fencing += 1;
+        self.ended_at = Some(at);
+        let kept = self.expires_at.since(self.join_at.unwrap_or(self.created_at));
+        self.expires_at = self.expires_at.max(at + kept);
+        self.enter(State::Processing, now);
+        let name = match terminal {
+            Terminal::Stopped | Terminal::Kicked => "Stopped",
+            Terminal::NotAllowed => "BotNotAllowed",
+            Terminal::Denied => "BotRejected",
+            Terminal::Failed => "Error",
+        };
+        self.note(name, end.message.clone(), at);
+        let mut draft = Draft::new("bot.stopped", Some(terminal.bot_status()), end.message).code(terminal.status_code());
+        draft.bot_event = terminal.bot_event();
+        draft.reason = Some(end.reason);
+        self.emit(out, draft, at);
+        if self.was_admitted() {
+            let kinds = [ArtifactKind::Manifest, ArtifactKind::Audio];
+            let transcript = self.transcript().is_some().then_some(ArtifactKind::Transcript);
+            self.artifacts = kinds
+                .into_iter()
+                .chain(transcript)
+                .map(|kind| Artifact { kind, state: ArtifactState::Pending })
+                .collect();
+            out.jobs.push((Job::Process { bot: self.id }, Duration::ZERO));
+        } else {
+            if let Some(record) = self.transcripts.first_mut() {
+                record.status = TranscriptStatus::Failed;
+            }
+            self.finish(out, now);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        kind: ArtifactKind,
+        state: ArtifactState,
+        out: &mut Outcome,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let pending = |a: &&mut Artifact| a.kind == kind && a.state == ArtifactState::Pending;
+        let Some(artifact) = self.artifacts.iter_mut().find(pending) else {
+            return Err(Rejected::NotNow { input: "settle", state: self.state });
+        };
+        artifact.state = state.clone();
+        let failure = match state {
+            ArtifactState::Pending => return Err(Rejected::NotNow { input: "settle", state: self.state }),
+            ArtifactState::Ready => None,
+            ArtifactState::Failed { message } => Some(message),
+        };
+        let ok = failure.is_none();
+        let (step, draft) = match kind {
+            ArtifactKind::Manifest if ok => (
+                None,
+                Draft::new("manifest.completed", None, "Recording manifest written")
+                    .with("status", "success")
+                    .with("manifest_status", "Success"),
+            ),
+            ArtifactKind::Manifest => (
+                None,
+                Draft::new("manifest.skipped", None, failure.unwrap_or_default())
+                    .with("status", "skipped")
+                    .with("manifest_status", "Skipped"),
+            ),
+            ArtifactKind::Audio => (
+                Some("AudioProcessing"),
+                Draft::new("audio.processed", None, failure.unwrap_or_else(|| "Audio processed".to_owned()))
+                    .code(if ok { 200 } else { 500 })
+                    .with("status", if ok { "success" } else { "error" })
+                    .with("audio_status", if ok { "Success" } else { "Failed" }),
+            ),
+            ArtifactKind::Transcript => {
+                if let Some(record) = self.transcripts.first_mut() {
+                    record.status = if ok { TranscriptStatus::Success } else { TranscriptStatus::Failed };
+                }
+                (ok.then_some("TranscriptionReady"), transcript_draft(failure))
+            }
+        };
+        if let Some(step) = step {
+            self.note(step, draft.message.clone(), now);
+        }
+        self.emit(out, draft, now);
+        if self.artifacts.iter().all(|a| a.state != ArtifactState::Pending) {
+            self.finish(out, now);
+        }
+        Ok(())
+    }
+
+    fn settle_transcript(
+        &mut self,
+        id: TranscriptId,
+        result: &Result<(), String>,
+        out: &mut Outcome,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let state = self.state;
+        let pending = |t: &&mut TranscriptRecord| t.id == id && t.status == TranscriptStatus::Processing;
+        let Some(record) = self.transcripts.iter_mut().skip(1).find(pending) else {
+            return Err(Rejected::NotNow { input: "settle_transcript", state });
+        };
+        record.status = if result.is_ok() { TranscriptStatus::Success } else { TranscriptStatus::Failed };
+        // Its one event goes to the address given with the request, and to nobody if there was none.
+        if let Some(url) = record.callback_url.clone() {
+            let mut draft = transcript_draft(result.as_ref().err().cloned());
+            draft.with_attributes = false;
+            self.emit(out, draft, now);
+            if let Some(event) = out.events.last_mut() {
+                event.to = Some(url);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Outcome, now: Timestamp) {
+        self.enter(State::Done, now);
+        let failed = self.artifacts.iter().any(|a| matches!(a.state, ArtifactState::Failed { .. }));
+        let terminal = self.end.as_ref().map_or(Terminal::Failed, |end| end.reason.terminal());
+        let code = if failed { 500 } else { terminal.status_code() };
+        self.note("Done", "All artifacts are settled", now);
+        let mut draft = Draft::new("bot.done", Some("Done"), "All artifacts are settled").code(code);
+        draft.reason = self.end.as_ref().map(|end| end.reason);
+        self.emit(out, draft, now);
+    }
+}
+
+fn transcript_draft(failure: Option<String>) -> Draft {
+    match failure {
+        None => Draft::new("transcription.processed", None, "Transcription processed")
+            .with("status", "success")
+            .with("transcript_status", "Success"),
+        Some(message) => Draft::new("transcription.failed", None, message)
+            .code(500)
+            .with("status", "error")
+            .with("transcript_status", "Failed"),
+    }
+}

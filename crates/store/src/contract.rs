@@ -1,0 +1,340 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use muster_session::event::Event;
+use muster_session::job::Job;
+use muster_session::{BotId, Fault, Session, State, TenantId, Timestamp, WorkerId};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// Durable, versioned session records with an outbox.
+///
+/// # Contract
+///
+/// 1. An `Ok` from a writing method means that the write survives the death of any process right after.
+/// 2. [`create`](Self::create) is atomic over record, idempotency key, deduplication key, events and jobs: of any number
+///    of parallel calls with one idempotency key exactly one answers [`Created::New`], the others
+///    [`Created::Replayed`] with the winner's record. The idempotency key is looked at before the deduplication key.
+/// 3. A deduplication key binds to the meeting key of the record that first used it, per tenant:
+///    same key and same meeting is [`Created::Duplicate`], another meeting is [`Created::Conflict`]. Both kinds of key
+///    stay bound as long as their record exists.
+/// 4. [`commit`](Self::commit) writes record, events and jobs in one step if the stored version equals the record's, and
+///    answers [`StoreError::Conflict`] with nothing written otherwise. The new version is the old one plus one.
+/// 5. A read after a successful write sees it.
+/// 6. [`renew`](Self::renew) extends leases without changing versions; a lease whose owner or fencing token differs is
+///    reported [`Renewed::Lost`] and not touched.
+/// 7. A tenant's reads never see another tenant's records.
+/// 8. [`list`](Self::list) answers newest first, each record once over all pages of one cursor chain.
+/// 9. The lookups for the control role ([`due`](Self::due), [`lease_expired`](Self::lease_expired),
+///    [`overdue`](Self::overdue), [`expired`](Self::expired)) are served by an index, oldest first, at most `limit`.
+/// 10. An outbox job stays until [`outbox_done`](Self::outbox_done); a delivery stays pending until it is settled. Neither
+///     is lost between a commit and its publication.
+/// 11. Pending deliveries of a bot come in order of their sequence.
+/// 12. [`delete`](Self::delete) removes the record, its keys, its log and its settled deliveries; pending deliveries stay
+///     until settled.
+#[async_trait]
+pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
+    /// Creates a session (version 1) with the events and jobs of its creation.
+    async fn create(&self, commit: Commit, guard: CreateGuard) -> Result<Created, StoreError>;
+
+    /// The record of a bot, whoever owns it. Callers on behalf of a tenant compare `tenant` themselves, or use
+    /// [`get_owned`](Self::get_owned).
+    async fn get(&self, bot: BotId) -> Result<Option<Session>, StoreError>;
+
+    /// The record of a bot if `tenant` owns it.
+    async fn get_owned(&self, tenant: &TenantId, bot: BotId) -> Result<Option<Session>, StoreError>;
+
+    /// The session that owns a transcript, if `tenant` owns it.
+    async fn find_transcript(
+        &self,
+        tenant: &TenantId,
+        transcript: muster_session::TranscriptId,
+    ) -> Result<Option<Session>, StoreError>;
+
+    /// Compare-and-swap of the record with its events and jobs. Answers the record with its new version.
+    async fn commit(&self, commit: Commit) -> Result<Session, StoreError>;
+
+    /// Extends leases in one batch; answers in the order asked.
+    async fn renew(&self, owner: &WorkerId, leases: &[LeaseRenewal], until: Timestamp)
+    -> Result<Vec<Renewed>, StoreError>;
+
+    /// A page of a tenant's sessions.
+    async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError>;
+
+    /// Scheduled sessions with `join_at <= before`.
+    async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError>;
+
+    /// Sessions whose lease ran out at or before `now`.
+    async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError>;
+
+    /// Sessions whose [`Session::deadline`] is at or before `now`.
+    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError>;
+
+    /// Sessions in a terminal state with `expires_at <= now`.
+    async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError>;
+
+    /// How many sessions of a tenant (or of all) are in each state.
+    async fn count_by_state(&self, tenant: Option<&TenantId>) -> Result<Vec<(State, u64)>, StoreError>;
+
+    /// Removes a record and what hangs on it; true if it was there.
+    async fn delete(&self, bot: BotId) -> Result<bool, StoreError>;
+
+    /// Jobs that were committed and not yet marked done, due at or before `now`, oldest first.
+    async fn outbox(&self, now: Timestamp, limit: u32) -> Result<Vec<OutboxJob>, StoreError>;
+
+    /// Marks outbox jobs as published; unknown ids are ignored.
+    async fn outbox_done(&self, ids: &[u64]) -> Result<(), StoreError>;
+
+    /// Pending deliveries of one bot, in order of sequence.
+    async fn pending_deliveries(&self, bot: BotId, limit: u32) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Bots that have a pending delivery due at or before `now`, the longest waiting first.
+    async fn bots_with_due_deliveries(&self, now: Timestamp, limit: u32) -> Result<Vec<BotId>, StoreError>;
+
+    /// Records an attempt at a delivery and what becomes of it.
+    async fn record_attempt(&self, delivery: u64, attempt: Attempt, status: DeliveryStatus) -> Result<(), StoreError>;
+
+    /// The ledger: deliveries of a bot, oldest first, with their attempts.
+    async fn deliveries(&self, bot: BotId) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Makes settled deliveries of a bot pending again (all, or the one with this sequence); answers how many.
+    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Appends lines to a bot's log (participants, chat, notes), for reading back in order. A (kind, key) that is there
+    /// already is not appended again.
+    async fn append_log(&self, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError>;
+
+    /// A bot's log of one kind, in order, at most `limit` lines.
+    async fn log(&self, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError>;
+
+    /// Stores an API key's hash; replaces one with the same hash.
+    async fn put_key(&self, key: &ApiKey) -> Result<(), StoreError>;
+
+    /// The key with this hash.
+    async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError>;
+
+    /// Every key, oldest first.
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError>;
+
+    /// Removes a key; true if it was there.
+    async fn delete_key(&self, hash: &str) -> Result<bool, StoreError>;
+
+    /// Cheap probe for readiness: a round trip to the backend.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// One write: a record and what its transition caused.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The record, with the version it was read at.
+    pub session: Session,
+    /// Webhooks; each becomes a pending delivery if it has an address ([`Event::to`] or the record's `callback_url`).
+    pub events: Vec<Event>,
+    /// Jobs, each after a pause.
+    pub jobs: Vec<(Job, Duration)>,
+    /// The time of the write.
+    pub now: Timestamp,
+}
+
+impl Commit {
+    /// From what the machine answered.
+    #[must_use]
+    pub fn new(session: Session, outcome: muster_session::Outcome, now: Timestamp) -> Self {
+        Self { session, events: outcome.events, jobs: outcome.jobs, now }
+    }
+}
+
+/// What makes a create safe to repeat.
+#[derive(Clone, Debug, Default)]
+pub struct CreateGuard {
+    /// The `Idempotency-Key` header; scoped to the tenant.
+    pub idempotency_key: Option<String>,
+}
+
+/// How a create ended.
+#[derive(Clone, Debug)]
+pub enum Created {
+    /// Made.
+    New(Session),
+    /// The idempotency key was used before: its record, as it is now.
+    Replayed(Session),
+    /// The deduplication key was used before for the same meeting: its record, as it is now.
+    Duplicate(Session),
+    /// The deduplication key was used before for another meeting.
+    Conflict(Session),
+}
+
+/// One lease to extend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseRenewal {
+    /// The session.
+    pub bot: BotId,
+    /// The token it was acquired with.
+    pub fencing: u64,
+}
+
+/// What became of a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// Extended.
+    Held {
+        /// The caller asked the bot to leave: pass it on.
+        stop_requested: bool,
+    },
+    /// Somebody else has it, or it is over: end the bot.
+    Lost,
+}
+
+/// A filter over a tenant's sessions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListQuery {
+    /// Only these states; empty means all.
+    pub states: Vec<State>,
+    /// Created at or after.
+    pub from: Option<Timestamp>,
+    /// Created before.
+    pub to: Option<Timestamp>,
+    /// Only this platform label, in any case.
+    pub platform: Option<String>,
+    /// Every one of these must equal the record's custom attribute.
+    pub attributes: Vec<(String, serde_json::Value)>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// Page size, 1 to 1,000.
+    pub limit: u32,
+}
+
+/// One page.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Newest first.
+    pub sessions: Vec<Session>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// A committed job that waits to be enqueued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxJob {
+    /// Its id; also the deduplication key when it is enqueued.
+    pub id: u64,
+    /// The job.
+    pub job: Job,
+    /// Not before.
+    pub due: Timestamp,
+}
+
+/// One webhook to one address, with the attempts so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// Its id.
+    pub id: u64,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Where it goes.
+    pub url: Url,
+    /// What is sent.
+    pub event: Event,
+    /// How far it is.
+    pub status: DeliveryStatus,
+    /// Failed attempts since it became pending.
+    pub failures: u32,
+    /// Every attempt ever made.
+    pub attempts: Vec<Attempt>,
+}
+
+/// How far a delivery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// Waits for its next attempt.
+    Pending {
+        /// Not before.
+        next_at: Timestamp,
+    },
+    /// A 2xx was received.
+    Delivered,
+    /// Given up: schedule used up, or the receiver said 410.
+    Failed,
+}
+
+/// One attempt at a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When it began.
+    pub at: Timestamp,
+    /// Answer's HTTP status; none if there was no answer.
+    pub http_status: Option<u16>,
+    /// Milliseconds until the answer or the failure.
+    pub latency_ms: u64,
+    /// First part of the answer's body, or what went wrong.
+    pub detail: String,
+}
+
+/// One line of a bot's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// `participant`, `chat`, `note`, `health`, …
+    pub kind: String,
+    /// Identity within the kind; a repetition is dropped.
+    pub key: String,
+    /// When.
+    pub at: Timestamp,
+    /// The line.
+    pub data: serde_json::Value,
+}
+
+/// An API key, known only by its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Hex SHA-256 of the key.
+    pub hash: String,
+    /// Whose requests it makes.
+    pub tenant: TenantId,
+    /// For people.
+    pub name: String,
+    /// First characters of the key, to recognise it by.
+    pub prefix: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Why a store did not answer. Variants are what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The record changed since it was read: read again and decide again.
+    #[error("the record changed since it was read")]
+    Conflict,
+    /// There is no such record.
+    #[error("there is no such record")]
+    Missing,
+    /// The cursor was not made by this list.
+    #[error("the cursor is not valid")]
+    BadCursor,
+    /// The backend is out of reach or overloaded: try again later.
+    #[error("the store is unavailable: {detail}")]
+    Unavailable {
+        /// What it said.
+        detail: String,
+        /// The backend's error.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// A stored value cannot be read: a bug or a damaged file.
+    #[error("a stored value cannot be read: {detail}")]
+    Corrupt {
+        /// What it was.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// Who can do something about it.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::BadCursor | Self::Missing => Fault::Customer,
+            Self::Conflict | Self::Unavailable { .. } | Self::Corrupt { .. } => Fault::Us,
+        }
+    }
+}
