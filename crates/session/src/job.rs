@@ -75,7 +75,9 @@ impl Job {
     #[must_use]
     pub const fn bot(&self) -> BotId {
         match self {
-            Self::Run { bot, .. } | Self::Process { bot } | Self::Transcribe { bot, .. } | Self::Deliver { bot } => *bot,
+            Self::Run { bot, .. } | Self::Process { bot } | Self::Transcribe { bot, .. } | Self::Deliver { bot } => {
+                *bot
+            }
         }
     }
 }

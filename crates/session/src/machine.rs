@@ -176,7 +176,11 @@ impl Session {
         let mut out = Outcome::default();
         if let Some(at) = scheduled {
             session.note("Scheduled", format!("Joins at {at}"), now);
-            session.emit(&mut out, Draft::new("bot.scheduled", Some("Scheduled"), format!("Bot scheduled for {at}")), now);
+            session.emit(
+                &mut out,
+                Draft::new("bot.scheduled", Some("Scheduled"), format!("Bot scheduled for {at}")),
+                now,
+            );
         } else {
             out.jobs.push((Job::Run { bot: session.id, attempt: 1 }, Duration::ZERO));
         }
@@ -489,7 +493,8 @@ impl Session {
             Terminal::Failed => "Error",
         };
         self.note(name, end.message.clone(), at);
-        let mut draft = Draft::new("bot.stopped", Some(terminal.bot_status()), end.message).code(terminal.status_code());
+        let mut draft =
+            Draft::new("bot.stopped", Some(terminal.bot_status()), end.message).code(terminal.status_code());
         draft.bot_event = terminal.bot_event();
         draft.reason = Some(end.reason);
         self.emit(out, draft, at);

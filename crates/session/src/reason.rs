@@ -126,6 +126,8 @@ reasons! {
     OnlyBotsLeft = "only_bots_left", Stopped, Host, false, "Only bots were left in the meeting";
     /// The configured maximum stay was reached.
     MaxDuration = "max_duration", Stopped, Customer, false, "The configured maximum recording time was reached";
+    /// The worker was shut down and its grace period was over.
+    WorkerShutdown = "worker_shutdown", Stopped, Us, false, "The worker running the bot was shut down";
     /// A participant removed the bot.
     Kicked = "kicked", Kicked, Host, false, "A participant removed the bot from the meeting";
     /// Nobody let the bot in.

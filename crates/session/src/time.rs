@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The earliest and latest instants that RFC 3339 can carry (years 1 to 9999).
+    /// The earliest and latest instants that can be written down: from year 1 to a day before year 10,000, so that the
+    /// latest has a date below 10,000 in every time zone.
     const MIN_MS: i64 = -62_135_596_800_000;
-    const MAX_MS: i64 = 253_402_300_799_999;
+    const MAX_MS: i64 = 253_402_207_199_999;
 
-    /// From milliseconds since the epoch; clamped to the years 1 to 9999 so that it can always be written down.
+    /// From milliseconds since the epoch; clamped so that it can always be written down.
     #[must_use]
     pub const fn from_millis(ms: i64) -> Self {
         if ms < Self::MIN_MS {
@@ -54,7 +55,7 @@ impl Timestamp {
     /// `2026-01-31T09:00:00.123Z`: always UTC, always three digits of milliseconds.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
-        let stamp = jiff::Timestamp::from_millisecond(self.0).expect("clamped to the range of RFC 3339");
+        let stamp = jiff::Timestamp::from_millisecond(self.0).expect("clamped to what can be written down");
         format!("{stamp:.3}")
     }
 }
@@ -92,7 +93,9 @@ mod tests {
     #[test]
     fn reads_what_clients_send() {
         let want = Timestamp::from_millis(1_790_000_000_000);
-        for text in ["2026-09-21T14:13:20Z", "2026-09-21T16:13:20+02:00", "2026-09-21T14:13:20", "2026-09-21T14:13:20.000Z"] {
+        for text in
+            ["2026-09-21T14:13:20Z", "2026-09-21T16:13:20+02:00", "2026-09-21T14:13:20", "2026-09-21T14:13:20.000Z"]
+        {
             assert_eq!(Timestamp::parse(text), Some(want), "{text}");
         }
         for text in ["", "tomorrow", "2026-13-01T00:00:00Z", "1790000000"] {
@@ -104,7 +107,7 @@ mod tests {
     #[test]
     fn arithmetic_saturates() {
         let end = Timestamp::from_millis(i64::MAX);
-        assert_eq!((end + Duration::MAX).to_rfc3339(), "9999-12-31T23:59:59.999Z");
+        assert_eq!((end + Duration::MAX).to_rfc3339(), "9999-12-30T21:59:59.999Z");
         assert_eq!(Timestamp::from_millis(5).since(Timestamp::from_millis(9)), Duration::ZERO);
     }
 }
