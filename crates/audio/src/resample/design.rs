@@ -1,0 +1,42 @@
+//! Design of windowed-sinc filters.
+
+use std::f64::consts::PI;
+
+/// Shape of the Kaiser window for about 94 dB of stop-band attenuation.
+pub(super) const BETA: f64 = 9.4;
+
+/// Taps of a linear-phase low-pass with `2 * half + 1` taps and unit gain at 0 Hz. `cutoff` is the middle of the
+/// transition, as a fraction of the sample rate.
+pub(super) fn lowpass(half: usize, cutoff: f64) -> Vec<f64> {
+    let mut taps: Vec<f64> = (0..=2 * half)
+        .map(|i| {
+            let x = i as f64 - half as f64;
+            sinc(2.0 * cutoff * x) * kaiser(x / half as f64)
+        })
+        .collect();
+    let gain: f64 = taps.iter().sum();
+    taps.iter_mut().for_each(|tap| *tap /= gain);
+    taps
+}
+
+/// `sin(πx) / πx`.
+pub(super) fn sinc(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) }
+}
+
+/// The Kaiser window over `-1.0..=1.0`; zero outside.
+pub(super) fn kaiser(x: f64) -> f64 {
+    if x.abs() > 1.0 { 0.0 } else { bessel_i0(BETA * (1.0 - x * x).sqrt()) / bessel_i0(BETA) }
+}
+
+/// Modified Bessel function of the first kind, order zero, by its power series.
+fn bessel_i0(x: f64) -> f64 {
+    let quarter = x * x / 4.0;
+    let (mut sum, mut term, mut k) = (1.0, 1.0, 1.0);
+    while term > sum * 1e-17 {
+        term *= quarter / (k * k);
+        sum += term;
+        k += 1.0;
+    }
+    sum
+}
