@@ -1,0 +1,96 @@
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use muster_audio::FRAME_MS;
+use object_store::ObjectStore;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::scan::Found;
+use super::{Timeline, fetch};
+use crate::Error;
+use crate::manifest::Span;
+
+/// The kind of the writer's own notes about who spoke.
+pub(crate) const SPEECH: &str = "speech";
+/// Spans of one speaker that are no further apart than this become one.
+const BREATH_MS: u64 = 700;
+
+/// A line of notes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Note {
+    /// When, in milliseconds since the epoch.
+    pub(crate) at_ms: i64,
+    pub(crate) kind: String,
+    pub(crate) data: Value,
+}
+
+/// Frames of an attempt in which somebody spoke.
+#[derive(Debug, Deserialize)]
+struct Speech {
+    id: String,
+    name: String,
+    from: u64,
+    to: u64,
+}
+
+/// All notes of a recording.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    pub(super) spans: Vec<Span>,
+    /// The bot's notes, one JSON document a line.
+    pub(super) events: Vec<u8>,
+    pub(super) skipped: u64,
+}
+
+pub(super) async fn read(store: &Arc<dyn ObjectStore>, found: &[Found], timeline: &Timeline) -> Result<Notes, Error> {
+    let mut notes = Notes::default();
+    let mut spans = Vec::new();
+    let mut objects = pin!(fetch(store, found));
+    while let Some((found, object)) = objects.try_next().await? {
+        let lines = object.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let read: Result<Vec<Note>, _> = lines.map(serde_json::from_slice).collect();
+        let Ok(read) = read else {
+            tracing::warn!(path = %found.path, "notes cannot be read and are left out");
+            notes.skipped += 1;
+            continue;
+        };
+        for note in read {
+            if note.kind == SPEECH {
+                spans.extend(span(timeline, found.attempt, note.data));
+            } else {
+                serde_json::to_writer(&mut notes.events, &note).map_err(Error::Manifest)?;
+                notes.events.push(b'\n');
+            }
+        }
+    }
+    notes.spans = merge(spans);
+    Ok(notes)
+}
+
+fn span(timeline: &Timeline, attempt: u32, data: Value) -> Option<Span> {
+    let speech: Speech = serde_json::from_value(data).ok()?;
+    Some(Span {
+        start_ms: timeline.place(attempt, speech.from)? * FRAME_MS,
+        end_ms: timeline.place(attempt, speech.to)? * FRAME_MS,
+        speaker_id: speech.id,
+        speaker_name: speech.name,
+    })
+}
+
+/// Joins what one speaker said without a pause, in order of time.
+fn merge(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by(|a, b| (&a.speaker_id, a.start_ms, a.end_ms).cmp(&(&b.speaker_id, b.start_ms, b.end_ms)));
+    let mut merged: Vec<Span> = Vec::new();
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if last.speaker_id == span.speaker_id && span.start_ms <= last.end_ms + BREATH_MS => {
+                last.end_ms = last.end_ms.max(span.end_ms);
+            }
+            _ => merged.push(span),
+        }
+    }
+    merged.sort_by(|a, b| (a.start_ms, &a.speaker_id).cmp(&(b.start_ms, &b.speaker_id)));
+    merged
+}

@@ -1,0 +1,7 @@
+//! Recordings from the first frame to the manifest, against stores in memory and on disk.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod finalising;
+mod support;
+mod tracks;
+mod writing;
