@@ -1,8 +1,13 @@
 //! Leased, at-least-once queues.
 //!
 //! [`Queue`] is the contract; [`embedded`] is the backend for one machine. [`conformance`] is the suite that every
-//! backend passes: one function for each numbered sentence of the contract.
+//! backend passes: one function for each numbered sentence of the contract. [`JobQueue`] is what the rest of the program
+//! uses: the same, in terms of jobs instead of bytes.
 
+pub mod conformance;
 mod contract;
+pub mod embedded;
+mod jobs;
 
 pub use contract::{Delivery, Depth, Enqueue, Limits, Queue, QueueError, Receipt};
+pub use jobs::{JobDelivery, JobQueue};

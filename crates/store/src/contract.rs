@@ -55,8 +55,12 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
     async fn commit(&self, commit: Commit) -> Result<Session, StoreError>;
 
     /// Extends leases in one batch; answers in the order asked.
-    async fn renew(&self, owner: &WorkerId, leases: &[LeaseRenewal], until: Timestamp)
-    -> Result<Vec<Renewed>, StoreError>;
+    async fn renew(
+        &self,
+        owner: &WorkerId,
+        leases: &[LeaseRenewal],
+        until: Timestamp,
+    ) -> Result<Vec<Renewed>, StoreError>;
 
     /// A page of a tenant's sessions.
     async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError>;

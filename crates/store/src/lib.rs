@@ -6,7 +6,9 @@
 //! The store knows nothing of the rules by which a session changes: callers read a record, let
 //! [`muster_session::Session::apply`] decide, and [`SessionStore::commit`] the result with the version they read.
 
+pub mod conformance;
 mod contract;
+pub mod embedded;
 
 pub use contract::{
     ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, ListQuery, LogEntry,

@@ -1,0 +1,76 @@
+//! The suite that every backend passes: one function for each numbered sentence of the contract of
+//! [`SessionStore`], named by it, and some for what the methods say of themselves. They panic where
+//! the backend breaks the sentence. [`store_conformance!`](crate::store_conformance) makes a test of each.
+//!
+//! The store is told the time, so nothing here waits.
+
+mod leases;
+mod ledger;
+mod lookups;
+pub(crate) mod samples;
+mod writes;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::SessionStore;
+
+pub use leases::{s06_renewals_change_no_version, stop_requests_reach_the_renewal};
+pub use ledger::{
+    attempts_and_replays_are_recorded, deliveries_go_to_the_events_own_address_first, s10_promises_stay_until_settled,
+    s11_pending_deliveries_come_in_sequence, s12_a_delete_leaves_only_what_was_promised,
+};
+pub use lookups::{
+    filters_select, keys_are_kept_by_hash, logs_are_read_back_in_order, s05_a_read_sees_the_write_before_it,
+    s07_tenants_do_not_see_each_other, s08_pages_are_newest_first_and_complete, s09_the_control_role_finds_what_is_due,
+    states_are_counted,
+};
+pub use writes::{
+    s01_acknowledged_writes_survive, s02_one_idempotency_key_makes_one_bot, s03_deduplication_keys_bind_to_a_meeting,
+    s04_commits_compare_and_swap,
+};
+
+/// Gives the suite a store of its own.
+#[async_trait]
+pub trait Fixture: Send + Sync {
+    /// Opens the store, empty at first. A call after everything of the one before was dropped finds what that one left, as
+    /// a process finds what a dead one left.
+    async fn open(&self) -> Arc<dyn SessionStore>;
+}
+
+/// Makes one `#[tokio::test]` for each function of the suite; the argument makes a `conformance::Fixture`.
+#[macro_export]
+macro_rules! store_conformance {
+    ($fixture:expr) => {
+        $crate::store_conformance! { @each $fixture;
+            s01_acknowledged_writes_survive
+            s02_one_idempotency_key_makes_one_bot
+            s03_deduplication_keys_bind_to_a_meeting
+            s04_commits_compare_and_swap
+            s05_a_read_sees_the_write_before_it
+            s06_renewals_change_no_version
+            s07_tenants_do_not_see_each_other
+            s08_pages_are_newest_first_and_complete
+            s09_the_control_role_finds_what_is_due
+            s10_promises_stay_until_settled
+            s11_pending_deliveries_come_in_sequence
+            s12_a_delete_leaves_only_what_was_promised
+            stop_requests_reach_the_renewal
+            deliveries_go_to_the_events_own_address_first
+            attempts_and_replays_are_recorded
+            filters_select
+            states_are_counted
+            logs_are_read_back_in_order
+            keys_are_kept_by_hash
+        }
+    };
+    (@each $fixture:expr; $($name:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                $crate::conformance::$name(&$fixture).await;
+            }
+        )*
+    };
+}

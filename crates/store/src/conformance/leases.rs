@@ -1,0 +1,82 @@
+use std::time::Duration;
+
+use muster_session::protocol::Report;
+use muster_session::{BotId, Input, State, WorkerId};
+use uuid::Uuid;
+
+use super::Fixture;
+use super::samples::{LEASE, acquire, at, create, joining, queued, renamed, report, step};
+use crate::{LeaseRenewal, Renewed, SessionStore};
+
+const HELD: Renewed = Renewed::Held { stop_requested: false };
+
+fn lease(session: &muster_session::Session) -> LeaseRenewal {
+    LeaseRenewal { bot: session.id, fencing: session.fencing }
+}
+
+async fn lease_end(store: &dyn SessionStore, bot: BotId) -> Option<muster_session::Timestamp> {
+    store.get(bot).await.expect("get").expect("it is there").lease_until()
+}
+
+/// 6. `renew` extends leases without changing versions; one that is somebody else's is lost, and not touched.
+pub async fn s06_renewals_change_no_version(fixture: &dyn Fixture) {
+    let store = fixture.open().await;
+    let (owner, other) = (WorkerId::new("w"), WorkerId::new("other"));
+    let first = joining(&*store, "w", at(0)).await;
+    let second = joining(&*store, "w", at(0)).await;
+    let foreign = joining(&*store, "other", at(0)).await;
+    let unowned = create(&*store, queued("t", at(0))).await;
+    let stale = LeaseRenewal { fencing: first.fencing + 1, ..lease(&first) };
+    let nowhere = LeaseRenewal { bot: BotId::from_uuid(Uuid::new_v4()), fencing: 1 };
+    let asked = [lease(&foreign), lease(&second), stale, lease(&unowned), nowhere, lease(&first)];
+    let answers = store.renew(&owner, &asked, at(500)).await.expect("renew");
+    assert_eq!(answers, [Renewed::Lost, HELD, Renewed::Lost, Renewed::Lost, Renewed::Lost, HELD], "in the order asked");
+    assert_eq!(lease_end(&*store, first.id).await, Some(at(500)));
+    assert_eq!(lease_end(&*store, foreign.id).await, Some(at(0) + LEASE), "not touched");
+    assert_eq!(store.get(unowned.id).await.expect("get"), Some(unowned));
+    assert_eq!(store.renew(&owner, &[], at(500)).await.expect("renew"), []);
+    // Nothing else of the record changed, and a list shows it too.
+    let mut want = first.clone();
+    want.lease.as_mut().expect("it is held").until = at(500);
+    assert_eq!(store.get(first.id).await.expect("get"), Some(want.clone()));
+    let page = store.list(&first.tenant, &super::lookups::query(10)).await.expect("list");
+    assert!(page.sessions.contains(&want));
+    // What was renewed does not run out at its old time.
+    let expired = store.lease_expired(at(100), 10).await.expect("lease_expired");
+    assert_eq!(super::samples::ids(&expired), [foreign.id]);
+    // An older renewal that arrives late takes nothing back.
+    assert_eq!(store.renew(&owner, &[lease(&first)], at(400)).await.expect("renew"), [HELD]);
+    assert_eq!(lease_end(&*store, first.id).await, Some(at(500)));
+    // A record read before the renewal still commits, and does not shorten the lease either.
+    let written = store.commit(renamed(&first, "renamed", at(2))).await.expect("commit");
+    assert_eq!(written.lease_until(), Some(at(500)));
+    assert_eq!(store.get(first.id).await.expect("get"), Some(written.clone()));
+    // Another acquisition has a lease of its own, however long the old one would have been.
+    let requeued = step(&*store, &written, Input::LeaseExpired, at(3)).await;
+    assert_eq!((requeued.state, requeued.lease_until()), (State::Queued, None));
+    assert_eq!(store.renew(&owner, &[lease(&first)], at(900)).await.expect("renew"), [Renewed::Lost]);
+    assert_eq!(lease_end(&*store, first.id).await, None);
+    let again = step(&*store, &requeued, acquire("other", &requeued), at(4)).await;
+    assert_eq!(lease_end(&*store, first.id).await, Some(at(4) + LEASE));
+    assert_eq!(store.renew(&owner, &[lease(&again)], at(900)).await.expect("renew"), [Renewed::Lost]);
+    assert_eq!(store.renew(&other, &[lease(&first)], at(900)).await.expect("renew"), [Renewed::Lost]);
+    assert_eq!(store.renew(&other, &[lease(&again)], at(900)).await.expect("renew"), [HELD]);
+}
+
+/// A stop request is in the answer of the next renewal, and of every one after it.
+pub async fn stop_requests_reach_the_renewal(fixture: &dyn Fixture) {
+    let store = fixture.open().await;
+    let owner = WorkerId::new("w");
+    let (asked, left) = (joining(&*store, "w", at(0)).await, joining(&*store, "w", at(0)).await);
+    let stopping = step(&*store, &asked, Input::Stop, at(1)).await;
+    assert!(stopping.state.is_live(), "{:?}", stopping.state);
+    for i in 2..4 {
+        let until = at(i) + Duration::from_secs(30);
+        let answers = store.renew(&owner, &[lease(&asked), lease(&left)], until).await.expect("renew");
+        assert_eq!(answers, [Renewed::Held { stop_requested: true }, HELD]);
+    }
+    // The bot goes on reporting meanwhile.
+    let admitted = step(&*store, &stopping, report(&stopping, Report::Admitted { at: at(4) }), at(4)).await;
+    let answers = store.renew(&owner, &[lease(&admitted)], at(60)).await.expect("renew");
+    assert_eq!(answers, [Renewed::Held { stop_requested: true }]);
+}

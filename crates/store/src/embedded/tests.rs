@@ -1,0 +1,108 @@
+//! The suite on the embedded store, and what only it promises.
+
+mod crash;
+mod model;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use muster_embedded::{Durability, Error, OpenError};
+use muster_session::{State, TenantId, Timestamp};
+use rusqlite::Connection;
+
+use super::{EmbeddedStore, list};
+use crate::conformance::Fixture;
+use crate::conformance::samples::{at, create, queued};
+use crate::{ListQuery, SessionStore, StoreError};
+
+struct Directory {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Directory {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { path: dir.path().join("data"), _dir: dir }
+    }
+}
+
+#[async_trait]
+impl Fixture for Directory {
+    async fn open(&self) -> Arc<dyn SessionStore> {
+        Arc::new(EmbeddedStore::open(&self.path, Durability::Normal).unwrap())
+    }
+}
+
+crate::store_conformance!(Directory::new());
+
+#[tokio::test]
+async fn one_process_at_a_time() {
+    let dir = Directory::new();
+    let _store = dir.open().await;
+    let refused = EmbeddedStore::open(&dir.path, Durability::Normal).unwrap_err();
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+}
+
+/// How SQLite means to run a statement, a line for each step.
+fn plan(c: &Connection, sql: &str) -> Result<Vec<String>, Error> {
+    let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+    for index in 1..=statement.parameter_count() {
+        statement.raw_bind_parameter(index, 1)?;
+    }
+    let mut rows = statement.raw_query();
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next()? {
+        steps.push(row.get("detail")?);
+    }
+    Ok(steps)
+}
+
+/// Contract 9, and pages too: found and ordered by an index, however large the table is.
+#[tokio::test]
+async fn lookups_and_pages_neither_scan_nor_sort() {
+    let dir = Directory::new();
+    let store = EmbeddedStore::open(&dir.path, Durability::Normal).unwrap();
+    let page = |states: &[State], cursor: Option<&str>| {
+        let query = ListQuery {
+            states: states.to_vec(),
+            platform: Some("zoom".into()),
+            from: Some(Timestamp::default()),
+            cursor: cursor.map(str::to_owned),
+            limit: 10,
+            ..ListQuery::default()
+        };
+        list::page_sql(&TenantId::new("t"), &query).unwrap().0
+    };
+    let statements = [
+        list::reached_sql(list::DUE),
+        list::reached_sql(list::LEASE_EXPIRED),
+        list::reached_sql(list::OVERDUE),
+        list::reached_sql(list::EXPIRED),
+        page(&[], None),
+        page(&[], Some("5-5")),
+        page(&[State::Queued], Some("5-5")),
+        page(&State::ALL, None),
+        page(&State::ALL, Some("5-5")),
+    ];
+    for sql in statements {
+        let text = sql.clone();
+        let steps = store.database.read(move |c| plan(c, &text)).await.unwrap();
+        assert!(steps.iter().any(|step| step.contains("USING INDEX")), "{sql}: {steps:?}");
+        for step in &steps {
+            assert!(!step.contains("TEMP B-TREE") && !step.contains("SCAN"), "{sql}: {steps:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_read_is_said_to_be_corrupt() {
+    let dir = Directory::new();
+    let store = EmbeddedStore::open(&dir.path, Durability::Normal).unwrap();
+    let session = create(&store, queued("t", at(0))).await;
+    let spoil = |c: &Connection| -> Result<usize, Error> { Ok(c.execute("UPDATE session SET record = '{}'", [])?) };
+    assert_eq!(store.database.write(spoil).await.unwrap(), 1);
+    let read = store.get(session.id).await;
+    assert!(matches!(&read, Err(StoreError::Corrupt { detail }) if detail.contains("a session")), "{read:?}");
+}

@@ -1,0 +1,215 @@
+//! What the store should be, in the plainest form.
+
+use muster_session::{BotId, Session, State, TenantId, Timestamp, WorkerId};
+
+use super::held;
+use crate::{Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, OutboxJob, Renewed};
+
+/// Everything in order of its making.
+pub(super) struct Lists {
+    pub(super) now: Timestamp,
+    pub(super) sessions: Vec<Session>,
+    pub(super) outbox: Vec<OutboxJob>,
+    pub(super) deliveries: Vec<Delivery>,
+    keys: Vec<(BotId, Option<String>)>,
+    jobs_made: u64,
+    deliveries_made: u64,
+}
+
+impl Lists {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            sessions: Vec::new(),
+            outbox: Vec::new(),
+            deliveries: Vec::new(),
+            keys: Vec::new(),
+            jobs_made: 0,
+            deliveries_made: 0,
+        }
+    }
+
+    /// One of the sessions, the latest ones first.
+    pub(super) fn pick(&self, which: usize) -> Option<&Session> {
+        self.sessions.iter().rev().nth(which)
+    }
+
+    fn session(&mut self, bot: BotId) -> &mut Session {
+        self.sessions.iter_mut().find(|session| session.id == bot).unwrap()
+    }
+
+    pub(super) fn create(&mut self, commit: Commit, guard: CreateGuard) -> Created {
+        let new = &commit.session;
+        let of_tenant = || self.sessions.iter().filter(|session| session.tenant == new.tenant);
+        let key_of = |bot| self.keys.iter().find(|(of, _)| *of == bot).and_then(|(_, key)| key.clone());
+        if guard.idempotency_key.is_some()
+            && let Some(winner) = of_tenant().find(|session| key_of(session.id) == guard.idempotency_key)
+        {
+            return Created::Replayed(winner.clone());
+        }
+        let bound = |session: &&Session| session.deduplication_key == new.deduplication_key;
+        if new.deduplication_key.is_some()
+            && let Some(first) = of_tenant().find(bound).cloned()
+        {
+            let same = first.meeting.key == new.meeting.key;
+            return if same { Created::Duplicate(first) } else { Created::Conflict(first) };
+        }
+        let mut session = new.clone();
+        session.version = 1;
+        self.keys.push((session.id, guard.idempotency_key));
+        self.sessions.push(session.clone());
+        self.consequences(&session, commit);
+        Created::New(session)
+    }
+
+    pub(super) fn commit(&mut self, commit: Commit) -> Session {
+        // Every record of the model shows the renewed lease, so there is nothing to join.
+        let mut session = commit.session.clone();
+        session.version += 1;
+        *self.session(session.id) = session.clone();
+        self.consequences(&session, commit);
+        session
+    }
+
+    fn consequences(&mut self, session: &Session, commit: Commit) {
+        for (job, pause) in commit.jobs {
+            self.jobs_made += 1;
+            self.outbox.push(OutboxJob { id: self.jobs_made, job, due: commit.now + pause });
+        }
+        for event in commit.events {
+            let Some(url) = event.to.clone().or_else(|| session.callback_url.clone()) else { continue };
+            self.deliveries_made += 1;
+            self.deliveries.push(Delivery {
+                id: self.deliveries_made,
+                tenant: session.tenant.clone(),
+                url,
+                event,
+                status: DeliveryStatus::Pending { next_at: commit.now },
+                failures: 0,
+                attempts: Vec::new(),
+            });
+        }
+    }
+
+    pub(super) fn renew(&mut self, owner: &WorkerId, lease: LeaseRenewal, until: Timestamp) -> Renewed {
+        let session = self.session(lease.bot);
+        match &mut session.lease {
+            Some(held_by) if held_by.owner == *owner && session.fencing == lease.fencing => {
+                held_by.until = held_by.until.max(until);
+                held(session)
+            }
+            _ => Renewed::Lost,
+        }
+    }
+
+    pub(super) fn record_attempt(&mut self, id: u64, attempt: Attempt, status: DeliveryStatus) {
+        let delivery = self.deliveries.iter_mut().find(|delivery| delivery.id == id).unwrap();
+        delivery.attempts.push(attempt);
+        if delivery.status != DeliveryStatus::Delivered {
+            delivery.status = status;
+            delivery.failures += u32::from(status != DeliveryStatus::Delivered);
+        }
+        let (bot, settled) = (delivery.event.bot, !is_pending(delivery));
+        if settled && !self.sessions.iter().any(|session| session.id == bot) {
+            self.deliveries.retain(|delivery| delivery.id != id);
+        }
+    }
+
+    pub(super) fn replay(&mut self, bot: BotId, sequence: Option<u64>) -> u64 {
+        let next_at = self.now;
+        let wanted = |d: &&mut Delivery| {
+            d.event.bot == bot && !is_pending(d) && sequence.is_none_or(|sequence| d.event.sequence == sequence)
+        };
+        let replayed = self.deliveries.iter_mut().filter(wanted).map(|delivery| {
+            delivery.status = DeliveryStatus::Pending { next_at };
+            delivery.failures = 0;
+        });
+        replayed.count() as u64
+    }
+
+    pub(super) fn delete(&mut self, bot: BotId) -> bool {
+        let before = self.sessions.len();
+        self.sessions.retain(|session| session.id != bot);
+        self.deliveries.retain(|delivery| delivery.event.bot != bot || is_pending(delivery));
+        self.sessions.len() < before
+    }
+
+    pub(super) fn newest_first(&self, tenant: &TenantId) -> Vec<Session> {
+        // The clock of the model never goes back.
+        self.sessions.iter().rev().filter(|session| session.tenant == *tenant).cloned().collect()
+    }
+
+    pub(super) fn count(&self, tenant: &TenantId) -> Vec<(State, u64)> {
+        let count = |state| self.sessions.iter().filter(|s| s.tenant == *tenant && s.state == state).count() as u64;
+        State::ALL.into_iter().map(|state| (state, count(state))).collect()
+    }
+
+    fn reached(&self, limit: usize, time: impl Fn(&Session) -> Option<Timestamp>) -> Vec<Session> {
+        let mut found: Vec<&Session> =
+            self.sessions.iter().filter(|session| time(session).is_some_and(|at| at <= self.now)).collect();
+        found.sort_by_key(|session| time(session));
+        found.into_iter().take(limit).cloned().collect()
+    }
+
+    pub(super) fn due(&self, limit: usize) -> Vec<Session> {
+        self.reached(limit, |session| session.join_at.filter(|_| session.state == State::Scheduled))
+    }
+
+    pub(super) fn lease_expired(&self, limit: usize) -> Vec<Session> {
+        self.reached(limit, Session::lease_until)
+    }
+
+    pub(super) fn overdue(&self, limit: usize) -> Vec<Session> {
+        self.reached(limit, Session::deadline)
+    }
+
+    pub(super) fn expired(&self, limit: usize) -> Vec<Session> {
+        self.reached(limit, |session| Some(session.expires_at).filter(|_| session.state.is_terminal()))
+    }
+
+    pub(super) fn outbox_due(&self, limit: usize) -> Vec<OutboxJob> {
+        let mut due: Vec<_> = self.outbox.iter().filter(|entry| entry.due <= self.now).cloned().collect();
+        due.sort_by_key(|entry| (entry.due, entry.id));
+        due.truncate(limit);
+        due
+    }
+
+    /// Every bot that has a record or a delivery.
+    pub(super) fn bots(&self) -> Vec<BotId> {
+        let mut bots: Vec<BotId> = self.deliveries.iter().map(|delivery| delivery.event.bot).collect();
+        bots.extend(self.sessions.iter().map(|session| session.id));
+        bots.sort_unstable();
+        bots.dedup();
+        bots
+    }
+
+    pub(super) fn bots_due(&self, limit: usize) -> Vec<BotId> {
+        let waits_since = |bot: &BotId| self.deliveries_of(*bot, true).iter().filter_map(next_at).min();
+        let mut due: Vec<(Timestamp, String, BotId)> = self
+            .bots()
+            .into_iter()
+            .filter_map(|bot| Some((waits_since(&bot)?, bot.to_string(), bot)))
+            .filter(|(since, ..)| *since <= self.now)
+            .collect();
+        due.sort_unstable();
+        due.into_iter().take(limit).map(|(.., bot)| bot).collect()
+    }
+
+    pub(super) fn deliveries_of(&self, bot: BotId, pending: bool) -> Vec<Delivery> {
+        let wanted = |d: &&Delivery| d.event.bot == bot && (!pending || is_pending(d));
+        let mut found: Vec<Delivery> = self.deliveries.iter().filter(wanted).cloned().collect();
+        found.sort_by_key(|delivery| (delivery.event.sequence, delivery.id));
+        found
+    }
+}
+
+fn next_at(delivery: &Delivery) -> Option<Timestamp> {
+    match delivery.status {
+        DeliveryStatus::Pending { next_at } => Some(next_at),
+        DeliveryStatus::Delivered | DeliveryStatus::Failed => None,
+    }
+}
+
+fn is_pending(delivery: &Delivery) -> bool {
+    next_at(delivery).is_some()
+}
