@@ -1,0 +1,225 @@
+//! Signatures on webhooks: [Standard Webhooks](https://www.standardwebhooks.com) and MeetStream's own header.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use muster_session::Timestamp;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+/// Same on every attempt at one message.
+pub const ID: HeaderName = HeaderName::from_static("webhook-id");
+/// Unix seconds of the attempt.
+pub const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+/// Signatures separated by blanks, each `v1,<base64>`.
+pub const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// `sha256=<hex>` over the body alone.
+pub const MEETSTREAM_SIGNATURE: HeaderName = HeaderName::from_static("x-meetstream-signature");
+/// ISO 8601 time of the attempt, not signed.
+pub const MEETSTREAM_TIMESTAMP: HeaderName = HeaderName::from_static("x-meetstream-timestamp");
+
+/// How far a timestamp may be from the verifier's clock, either way.
+pub const TOLERANCE: Duration = Duration::from_secs(300);
+
+const PREFIX: &str = "whsec_";
+const MIN_KEY_BYTES: usize = 24;
+const MAX_KEY_BYTES: usize = 64;
+
+/// A shared secret of the form `whsec_<base64>`, 24 to 64 bytes when decoded.
+#[derive(Clone)]
+pub struct SigningSecret {
+    text: String,
+    key: Vec<u8>,
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningSecret(redacted)")
+    }
+}
+
+/// Why a text is not a signing secret. Does not repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// Not base64.
+    #[error("the signing secret must be base64 with the prefix whsec_")]
+    NotBase64,
+    /// Too short or too long.
+    #[error("the signing secret must have 24 to 64 bytes when decoded, not {bytes}")]
+    Length {
+        /// What it has.
+        bytes: usize,
+    },
+}
+
+/// Why a signed message is not to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// A header is missing or unreadable.
+    #[error("the header {header} is missing or unreadable")]
+    Header {
+        /// Its name.
+        header: &'static str,
+    },
+    /// Too old or too new.
+    #[error("the timestamp is more than five minutes from now")]
+    Stale,
+    /// No signature fits.
+    #[error("no signature fits")]
+    Mismatch,
+}
+
+impl SigningSecret {
+    /// Reads `whsec_<base64>`; the prefix may be left out.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let text = text.trim();
+        let encoded = text.strip_prefix(PREFIX).unwrap_or(text);
+        let key = STANDARD.decode(encoded).map_err(|_| SecretError::NotBase64)?;
+        if !(MIN_KEY_BYTES..=MAX_KEY_BYTES).contains(&key.len()) {
+            return Err(SecretError::Length { bytes: key.len() });
+        }
+        Ok(Self { text: text.to_owned(), key })
+    }
+
+    /// The value of `webhook-signature`: over id, Unix seconds and body.
+    #[must_use]
+    pub fn standard(&self, id: &str, seconds: i64, body: &[u8]) -> String {
+        format!("v1,{}", STANDARD.encode(self.standard_mac(id, seconds, body)))
+    }
+
+    /// The value of `x-meetstream-signature`: over the body alone, keyed with the characters of the secret as they are,
+    /// which is what MeetStream's receivers compute.
+    #[must_use]
+    pub fn meetstream(&self, body: &[u8]) -> String {
+        let mut text = String::from("sha256=");
+        for byte in mac(self.text.as_bytes(), &[body]) {
+            text.push(char::from_digit(u32::from(byte >> 4), 16).expect("four bits are a hex digit"));
+            text.push(char::from_digit(u32::from(byte & 15), 16).expect("four bits are a hex digit"));
+        }
+        text
+    }
+
+    /// Puts both signatures and their timestamps into `headers`.
+    pub fn sign(&self, headers: &mut HeaderMap, id: &str, at: Timestamp, body: &[u8]) {
+        let seconds = at.as_millis().div_euclid(1000);
+        let ascii = |text: String| HeaderValue::try_from(text).expect("base64, hex and RFC 3339 are visible ASCII");
+        headers.insert(SIGNATURE, ascii(self.standard(id, seconds, body)));
+        headers.insert(MEETSTREAM_SIGNATURE, ascii(self.meetstream(body)));
+        headers.insert(MEETSTREAM_TIMESTAMP, ascii(at.to_rfc3339()));
+    }
+
+    /// Checks the Standard Webhooks headers of a received message; of several signatures one must fit.
+    pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), VerifyError> {
+        let id = header(headers, &ID, "webhook-id")?;
+        let seconds: i64 = header(headers, &TIMESTAMP, "webhook-timestamp")?
+            .parse()
+            .map_err(|_| VerifyError::Header { header: "webhook-timestamp" })?;
+        let signatures = header(headers, &SIGNATURE, "webhook-signature")?;
+        let at = Timestamp::from_millis(seconds.saturating_mul(1000));
+        if now.since(at) > TOLERANCE || at.since(now) > TOLERANCE {
+            return Err(VerifyError::Stale);
+        }
+        let want = self.standard_mac(id, seconds, body);
+        let fits = signatures
+            .split(' ')
+            .filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok())
+            .any(|got| bool::from(got.ct_eq(&want)));
+        if fits { Ok(()) } else { Err(VerifyError::Mismatch) }
+    }
+
+    /// Checks a value of `x-meetstream-signature`.
+    pub fn verify_meetstream(&self, value: &str, body: &[u8]) -> Result<(), VerifyError> {
+        let want = self.meetstream(body);
+        let fits = value.trim().to_ascii_lowercase().as_bytes().ct_eq(want.as_bytes());
+        if bool::from(fits) { Ok(()) } else { Err(VerifyError::Mismatch) }
+    }
+
+    fn standard_mac(&self, id: &str, seconds: i64, body: &[u8]) -> Vec<u8> {
+        mac(&self.key, &[id.as_bytes(), b".", seconds.to_string().as_bytes(), b".", body])
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName, shown: &'static str) -> Result<&'a str, VerifyError> {
+    headers.get(name).and_then(|value| value.to_str().ok()).ok_or(VerifyError::Header { header: shown })
+}
+
+fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    const MESSAGE: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
+    const SECONDS: i64 = 1_649_367_553;
+    const BODY: &[u8] = br#"{"email":"test@example.com","username":"test_user"}"#;
+
+    fn signed(signature: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(ID, HeaderValue::from_static(MESSAGE));
+        headers.insert(TIMESTAMP, HeaderValue::from(SECONDS));
+        headers.insert(SIGNATURE, HeaderValue::from_str(signature).unwrap());
+        headers
+    }
+
+    #[test]
+    fn the_published_vector_comes_out() {
+        let secret = SigningSecret::parse(SECRET).unwrap();
+        assert_eq!(secret.standard(MESSAGE, SECONDS, BODY), "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=");
+        let bare = SigningSecret::parse(SECRET.strip_prefix("whsec_").unwrap()).unwrap();
+        assert_eq!(bare.standard(MESSAGE, SECONDS, BODY), secret.standard(MESSAGE, SECONDS, BODY));
+    }
+
+    #[test]
+    fn the_mac_is_rfc_4231s() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let got = mac(b"Jefe", &[b"what do ya want ", b"for nothing?"]);
+        assert_eq!(hex(&got), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+
+    #[test]
+    fn the_meetstream_header_is_hex_over_the_body_keyed_with_the_secret_as_text() {
+        let secret = SigningSecret::parse(SECRET).unwrap();
+        let want = mac(SECRET.as_bytes(), &[BODY]).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        assert_eq!(secret.meetstream(BODY), format!("sha256={want}"));
+        assert_eq!(secret.verify_meetstream(&secret.meetstream(BODY).to_uppercase(), BODY), Ok(()));
+        assert_eq!(secret.verify_meetstream(&secret.meetstream(BODY), b"{}"), Err(VerifyError::Mismatch));
+        assert_eq!(secret.verify_meetstream("", BODY), Err(VerifyError::Mismatch));
+    }
+
+    #[test]
+    fn what_was_signed_verifies_and_nothing_else() {
+        let secret = SigningSecret::parse(SECRET).unwrap();
+        let now = Timestamp::from_millis(SECONDS * 1000);
+        let good = secret.standard(MESSAGE, SECONDS, BODY);
+        assert_eq!(secret.verify(&signed(&good), BODY, now), Ok(()));
+        assert_eq!(secret.verify(&signed(&format!("v1,AAAA v2,x {good}")), BODY, now), Ok(()));
+        assert_eq!(secret.verify(&signed(&good), b"{}", now), Err(VerifyError::Mismatch));
+        assert_eq!(secret.verify(&signed("v1,AAAA"), BODY, now), Err(VerifyError::Mismatch));
+        let other = SigningSecret::parse("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").unwrap();
+        assert_eq!(other.verify(&signed(&good), BODY, now), Err(VerifyError::Mismatch));
+        for offset in [-301, 301] {
+            let then = Timestamp::from_millis((SECONDS + offset) * 1000);
+            assert_eq!(secret.verify(&signed(&good), BODY, then), Err(VerifyError::Stale), "{offset}");
+        }
+        let missing = secret.verify(&HeaderMap::new(), BODY, now);
+        assert_eq!(missing, Err(VerifyError::Header { header: "webhook-id" }));
+    }
+
+    #[test]
+    fn secrets_are_checked_and_never_shown() {
+        assert_eq!(SigningSecret::parse("whsec_!").unwrap_err(), SecretError::NotBase64);
+        assert_eq!(SigningSecret::parse("whsec_AAAA").unwrap_err(), SecretError::Length { bytes: 3 });
+        assert!(!format!("{:?}", SigningSecret::parse(SECRET).unwrap()).contains("C2FV"));
+    }
+}
