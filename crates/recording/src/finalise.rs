@@ -15,7 +15,7 @@ use muster_session::Timestamp;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
-pub(crate) use notes::{Note, SPEECH};
+pub(crate) use notes::{Note, OWNER, Owner, SPEECH};
 
 use crate::manifest::{AudioFile, Manifest};
 use crate::piece::Piece;
@@ -51,7 +51,7 @@ pub async fn finalise(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Result<Fin
     if !notes.events.is_empty() {
         store.put(&prefix.clone().join(EVENTS), PutPayload::from(notes.events)).await?;
     }
-    let mut participants = tracks.participants;
+    let mut participants = tracks::settle(tracks.participants, &notes.owners);
     for span in &notes.spans {
         if !participants.iter().any(|known| known.id == span.speaker_id) {
             let (id, name) = (span.speaker_id.clone(), span.speaker_name.clone());

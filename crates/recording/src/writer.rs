@@ -119,6 +119,12 @@ impl Writer {
         self.notes.event(&self.layout, self.frame, kind, data);
     }
 
+    /// What was recorded under the label `placeholder` turned out to be the voice of `owner`: finalise joins them. Noted
+    /// as an event of the kind `owner`.
+    pub fn owner(&mut self, placeholder: &TrackId, owner: &TrackId) {
+        self.notes.owner(&self.layout, self.frame, placeholder, owner);
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> WriterStats {

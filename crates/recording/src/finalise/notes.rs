@@ -14,6 +14,8 @@ use crate::manifest::Span;
 
 /// The kind of the writer's own notes about who spoke.
 pub(crate) const SPEECH: &str = "speech";
+/// The kind of the notes that say whose voice a placeholder was.
+pub(crate) const OWNER: &str = "owner";
 /// Spans of one speaker that are no further apart than this become one.
 const BREATH_MS: u64 = 700;
 
@@ -35,10 +37,19 @@ struct Speech {
     to: u64,
 }
 
+/// What was recorded under a placeholder is the voice of `id`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) placeholder: String,
+    pub(crate) id: String,
+    pub(crate) name: String,
+}
+
 /// All notes of a recording.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) spans: Vec<Span>,
+    pub(super) owners: Vec<Owner>,
     /// The bot's notes, one JSON document a line.
     pub(super) events: Vec<u8>,
     pub(super) skipped: u64,
@@ -60,9 +71,17 @@ pub(super) async fn read(store: &Arc<dyn ObjectStore>, found: &[Found], timeline
             if note.kind == SPEECH {
                 spans.extend(span(timeline, found.attempt, note.data));
             } else {
+                if note.kind == OWNER {
+                    notes.owners.extend(Owner::deserialize(&note.data));
+                }
                 serde_json::to_writer(&mut notes.events, &note).map_err(Error::Manifest)?;
                 notes.events.push(b'\n');
             }
+        }
+    }
+    for span in &mut spans {
+        if let Some(owner) = notes.owners.iter().find(|owner| owner.placeholder == span.speaker_id) {
+            (span.speaker_id, span.speaker_name) = (owner.id.clone(), owner.name.clone());
         }
     }
     notes.spans = merge(spans);

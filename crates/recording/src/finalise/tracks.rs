@@ -6,6 +6,7 @@ use muster_audio::{FRAME, FRAME_MS, RATE, ogg};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
+use super::notes::Owner;
 use super::scan::Found;
 use super::{Timeline, fetch, piece};
 use crate::Error;
@@ -52,9 +53,25 @@ pub(super) async fn join(
     if let Some(run) = open {
         run.store(store, prefix, &mut tracks.participants).await?;
     }
-    let first = |p: &Participant| p.streams.iter().flat_map(|s| &s.segments).map(|s| s.start_ms).min();
-    tracks.participants.sort_by(|a, b| first(a).cmp(&first(b)).then_with(|| a.id.cmp(&b.id)));
     Ok(tracks)
+}
+
+/// Gives the streams of placeholders to their owners, and brings everybody into the order of their first word.
+pub(super) fn settle(mut participants: Vec<Participant>, owners: &[Owner]) -> Vec<Participant> {
+    for owner in owners {
+        let Some(at) = participants.iter().position(|p| p.id == owner.placeholder) else { continue };
+        let placeholder = participants.remove(at);
+        match participants.iter_mut().find(|p| p.id == owner.id) {
+            Some(known) => known.streams.extend(placeholder.streams),
+            None => {
+                let (id, name) = (owner.id.clone(), owner.name.clone());
+                participants.push(Participant { id, name, streams: placeholder.streams });
+            }
+        }
+    }
+    let first = |p: &Participant| p.streams.iter().flat_map(|s| &s.segments).map(|s| s.start_ms).min();
+    participants.sort_by(|a, b| first(a).cmp(&first(b)).then_with(|| a.id.cmp(&b.id)));
+    participants
 }
 
 /// Pieces that follow each other without a break.

@@ -2,7 +2,7 @@ use muster_audio::FRAME_MS;
 use serde_json::{Value, json};
 
 use super::upload::Uploader;
-use crate::finalise::{Note, SPEECH};
+use crate::finalise::{Note, OWNER, Owner, SPEECH};
 use crate::layout::{Layout, TrackId};
 
 /// What happened, as lines that wait for the end of the segment.
@@ -25,6 +25,16 @@ impl Notes {
     /// Somebody spoke in the frames `from..to`.
     pub(super) fn speech(&mut self, layout: &Layout, who: &TrackId, from: u64, to: u64) {
         self.event(layout, from, SPEECH, json!({"id": who.id(), "name": who.name(), "from": from, "to": to}));
+    }
+
+    /// What was heard under `placeholder` is the voice of `owner`.
+    pub(super) fn owner(&mut self, layout: &Layout, frame: u64, placeholder: &TrackId, owner: &TrackId) {
+        let owner = Owner {
+            placeholder: placeholder.id().to_owned(),
+            id: owner.id().to_owned(),
+            name: owner.name().to_owned(),
+        };
+        self.event(layout, frame, OWNER, json!(owner));
     }
 
     /// Stores the lines, if there are any.

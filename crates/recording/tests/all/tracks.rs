@@ -145,3 +145,21 @@ async fn participants_beyond_the_limit_are_counted_and_still_named() {
     assert_eq!(manifest.participants.iter().filter(|p| !p.streams.is_empty()).count(), 3);
     assert_eq!(manifest.speakers.len(), 5);
 }
+
+#[tokio::test]
+async fn a_voice_whose_owner_was_known_late_is_one_participant() {
+    let store = memory();
+    let (unknown, ada) = (TrackId::new("unknown-1", "Unknown 1"), TrackId::new("ada", "Ada"));
+    let mut writer = Writer::open(Arc::clone(&store), layout(1, 0));
+    let tone = plan(2_000, &[(440.0, 500, 2_000)]);
+    feed(&mut writer, &plan(2_000, &[]), &[(unknown.clone(), tone.clone())]);
+    writer.owner(&unknown, &ada);
+    writer.owner(&TrackId::new("never heard", ""), &ada);
+    feed(&mut writer, &plan(2_000, &[]), &[(ada.clone(), tone)]);
+    writer.close().await;
+    let manifest = finalise(&store, &prefix()).await.unwrap().manifest;
+    let [ada] = &manifest.participants[..] else { panic!("{:?}", manifest.participants) };
+    assert_eq!((ada.id.as_str(), ada.name.as_str(), ada.streams.len()), ("ada", "Ada", 2));
+    near(ada.streams.iter().flat_map(|s| &s.segments).map(|s| s.start_ms).min().unwrap(), 350, 160);
+    assert!(manifest.speakers.iter().all(|span| span.speaker_id == "ada"), "{:?}", manifest.speakers);
+}

@@ -1,0 +1,183 @@
+//! The life of one call, decided: what to report, when to record, when to leave and why. Pure; the driver acts.
+
+use std::time::Duration;
+
+use muster_session::leave::{BotDetection, LeavePolicy, Presence};
+use muster_session::protocol::{BotSpec, Report};
+use muster_session::{EndReason, Timestamp};
+
+use crate::report::Level;
+use crate::room::{Change, Person, Room};
+use crate::watchdog::{CaptureWatch, Finding, Hearing, SILENCE_DBFS};
+
+/// Why the call is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) reason: EndReason,
+    pub(crate) message: String,
+}
+
+impl End {
+    /// With the usual words for the reason.
+    pub(crate) fn plain(reason: EndReason) -> Self {
+        Self { reason, message: reason.message().to_owned() }
+    }
+
+    pub(crate) fn new(reason: EndReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// What to do after a tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Due {
+    pub(crate) reports: Vec<Report>,
+    /// Attach to the audio again.
+    pub(crate) repair: bool,
+    pub(crate) end: Option<End>,
+}
+
+/// Where the bot is, by evidence.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// On the way in; the step it is at, if it got to one.
+    Joining { step: Option<String> },
+    Lobby { since: Timestamp },
+    InCall { presence: Presence, capture: CaptureWatch },
+}
+
+/// One attempt at one meeting.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    policy: LeavePolicy,
+    join_timeout: Duration,
+    capture_timeout: Duration,
+    began: Timestamp,
+    stage: Stage,
+    pub(crate) room: Room,
+}
+
+impl Call {
+    pub(crate) fn new(spec: &BotSpec, now: Timestamp) -> Self {
+        Self {
+            policy: spec.leave.clone(),
+            join_timeout: Duration::from_millis(spec.join_timeout_ms),
+            capture_timeout: Duration::from_millis(spec.capture_timeout_ms),
+            began: now,
+            stage: Stage::Joining { step: None },
+            room: Room::default(),
+        }
+    }
+
+    pub(crate) const fn is_in_call(&self) -> bool {
+        matches!(self.stage, Stage::InCall { .. })
+    }
+
+    /// The page is at a step of the way in.
+    pub(crate) fn step(&mut self, name: &str) {
+        if let Stage::Joining { step } = &mut self.stage {
+            *step = Some(name.to_owned());
+        }
+    }
+
+    /// Held in a lobby. Sent back there from the call, the bot is still treated as in it: its rules bound the stay.
+    pub(crate) fn lobby(&mut self, now: Timestamp) -> Option<Report> {
+        match self.stage {
+            Stage::Joining { .. } => {
+                self.stage = Stage::Lobby { since: now };
+                Some(Report::WaitingRoom { at: now })
+            }
+            Stage::Lobby { .. } => None,
+            Stage::InCall { .. } => Some(Level::Warn.note(now, "the bot was sent back to the waiting room".to_owned())),
+        }
+    }
+
+    /// Let in. `None` if that is known.
+    pub(crate) fn admitted(&mut self, now: Timestamp) -> Option<Report> {
+        if self.is_in_call() {
+            return None;
+        }
+        let mut presence = Presence::new(now);
+        presence.roster(self.room.names(), detection(&self.policy), now);
+        self.stage = Stage::InCall { presence, capture: CaptureWatch::new(self.capture_timeout) };
+        Some(Report::Admitted { at: now })
+    }
+
+    /// The others in the call.
+    pub(crate) fn roster(&mut self, others: Vec<Person>, now: Timestamp) -> Vec<Report> {
+        let changes = self.room.roster(others);
+        if let Stage::InCall { presence, .. } = &mut self.stage {
+            presence.roster(self.room.names(), detection(&self.policy), now);
+        }
+        let report = |Change { joined, person: Person { id, name } }| Report::Participant { at: now, joined, id, name };
+        changes.into_iter().map(report).collect()
+    }
+
+    /// A voice was heard.
+    pub(crate) fn heard(&mut self, now: Timestamp) {
+        if let Stage::InCall { presence, .. } = &mut self.stage {
+            presence.heard(now);
+        }
+    }
+
+    /// Checks every deadline and rule. `hearing` counts others and tracks by itself.
+    pub(crate) fn tick(&mut self, hearing: Hearing, now: Timestamp) -> Due {
+        let hearing = Hearing { others: self.room.others(), tracks: self.room.tracks(), ..hearing };
+        match &mut self.stage {
+            Stage::Joining { step } => {
+                let late = now.since(self.began) >= self.join_timeout;
+                let end = late.then(|| not_joined(self.join_timeout, step.as_deref()));
+                Due { end, ..Due::default() }
+            }
+            Stage::Lobby { since } => {
+                let late = now.since(*since) >= self.policy.lobby();
+                Due { end: late.then(|| End::plain(EndReason::LobbyTimeout)), ..Due::default() }
+            }
+            Stage::InCall { presence, capture } => {
+                if let Some(reason) = self.policy.decide(presence, now) {
+                    return Due { end: Some(End::plain(reason)), ..Due::default() };
+                }
+                judge(capture.observe(hearing, now), now)
+            }
+        }
+    }
+}
+
+fn detection(policy: &LeavePolicy) -> Option<&BotDetection> {
+    policy.bot_detection.as_ref()
+}
+
+fn not_joined(timeout: Duration, step: Option<&str>) -> End {
+    let seconds = timeout.as_secs();
+    match step {
+        Some(step) => End::new(EndReason::UiChanged, format!("not in the meeting after {seconds} s; stuck at step `{step}`")),
+        None => End::new(EndReason::ConnectionLost, format!("the meeting page did not load within {seconds} s")),
+    }
+}
+
+fn judge(finding: Option<Finding>, now: Timestamp) -> Due {
+    match finding {
+        None => Due::default(),
+        Some(Finding::Note(text)) => Due { reports: vec![Level::Info.note(now, text)], ..Due::default() },
+        Some(Finding::Repair(text)) => {
+            Due { reports: vec![Level::Warn.note(now, text)], repair: true, ..Due::default() }
+        }
+        Some(Finding::Failed(text)) => Due { end: Some(End::new(EndReason::CaptureFailed, text)), ..Due::default() },
+    }
+}
+
+/// What has to be said about a recording at its end, if it is not what it seems. Silence is never passed off as success.
+pub(crate) fn reservation(recorded_ms: u64, samples: u64, peak_dbfs: f32) -> Option<&'static str> {
+    if recorded_ms == 0 {
+        None
+    } else if samples == 0 {
+        Some("nobody sent audio; the recording is empty")
+    } else if peak_dbfs <= SILENCE_DBFS {
+        Some("captured, but silent: nothing can be heard in the recording")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Who is asking.
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use muster_session::{BotId, Session, State, TenantId};
+
+use super::error::ApiError;
+use super::state::ApiState;
+use crate::keys;
+
+/// Longest API key that is looked up.
+const MAX_KEY_BYTES: usize = 512;
+
+/// The tenant of the request's API key. `Authorization: Token <key>` and nothing else: a `Bearer` is no key at all
+/// (401), a wrong key is refused (403).
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) tenant: TenantId,
+}
+
+impl FromRequestParts<ApiState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let key = token(parts).ok_or_else(|| {
+            ApiError::new(StatusCode::UNAUTHORIZED, "No API key: send the header `Authorization: Token <key>`")
+        })?;
+        let known = match key.len() {
+            0..=MAX_KEY_BYTES => state.store.key_by_hash(&keys::hash(key)).await?,
+            _ => None,
+        };
+        match known {
+            Some(known) => Ok(Self { tenant: known.tenant }),
+            None => Err(ApiError::new(StatusCode::FORBIDDEN, "The API key is not valid")),
+        }
+    }
+}
+
+fn token(parts: &Parts) -> Option<&str> {
+    let header = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = header.trim().split_once(' ')?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("token") && !key.is_empty()).then_some(key)
+}
+
+/// The caller and the bot of the path, which is the caller's own: another tenant's bot is as unknown as no bot.
+#[derive(Debug)]
+pub(crate) struct OwnBot(pub(crate) Session);
+
+impl FromRequestParts<ApiState> for OwnBot {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| ApiError::no_such_bot())?;
+        let id: BotId = id.parse().map_err(|_| ApiError::no_such_bot())?;
+        let session = state.store.get_owned(&caller.tenant, id).await?;
+        session.map(Self).ok_or_else(ApiError::no_such_bot)
+    }
+}
+
+impl OwnBot {
+    /// The session, if what was captured of it is still there.
+    pub(crate) fn with_media(self) -> Result<Session, ApiError> {
+        match self.0.state {
+            State::MediaExpired => Err(ApiError::gone("The data of this bot was deleted")),
+            _ => Ok(self.0),
+        }
+    }
+}

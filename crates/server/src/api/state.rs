@@ -1,0 +1,71 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_hooks::guard::Policy;
+use muster_platform::pack::Packs;
+use muster_queue::JobQueue;
+use muster_store::SessionStore;
+use object_store::ObjectStore;
+use tokio::sync::Notify;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::roles::Backend;
+use crate::supervise::Shutdown;
+
+/// Largest request body, bytes.
+pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Everything the API works with. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Sessions and API keys.
+    pub store: Arc<dyn SessionStore>,
+    /// Asked for readiness only; jobs reach it through the store's outbox.
+    pub queue: JobQueue,
+    /// Which links are understood.
+    pub packs: Arc<Packs>,
+    /// Where recordings are.
+    pub storage: Arc<dyn ObjectStore>,
+    /// The time.
+    pub clock: Clock,
+    /// How callers reach this server; media links begin with it.
+    pub public_url: Url,
+    /// Which addresses a customer's URL may have.
+    pub guard: Policy,
+    /// Signs media links; at least 32 random bytes.
+    pub link_secret: Arc<[u8]>,
+    /// How long record and media are kept unless the request says otherwise.
+    pub retention: Duration,
+    /// A speech-to-text server is configured.
+    pub speech_available: bool,
+    /// Wakes the outbox relay after a commit.
+    pub nudge: Arc<Notify>,
+    /// Readiness ends when it drains.
+    pub shutdown: Shutdown,
+}
+
+impl ApiState {
+    /// The part that writes sessions.
+    pub(crate) fn backend(&self) -> Backend {
+        Backend {
+            store: Arc::clone(&self.store),
+            queue: self.queue.clone(),
+            clock: self.clock.clone(),
+            nudge: Arc::clone(&self.nudge),
+        }
+    }
+}
+
+impl fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiState")
+            .field("store", &self.store)
+            .field("queue", &self.queue)
+            .field("public_url", &self.public_url.as_str())
+            .field("retention", &self.retention)
+            .field("speech_available", &self.speech_available)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,233 @@
+//! Calls to the server, with errors that say what to do.
+
+use std::time::Duration;
+
+use muster_session::BotId;
+use reqwest::{RequestBuilder, StatusCode};
+use serde_json::Value;
+use url::{Host, Url};
+
+/// No call of this client does more than read or write one record.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of an answer that is not JSON is repeated.
+const EXCERPT_CHARS: usize = 120;
+
+/// A server and the key for it.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    server: Url,
+    key: Option<String>,
+}
+
+/// Why a call did not do what it was to do. Each text names the cause and the way to mend it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    #[error(
+        "no server answers at {server} ({detail}). Is `muster serve` running there? Another address is given with --server or MUSTER_SERVER"
+    )]
+    Unreachable { server: Url, detail: String },
+    #[error("{server} did not answer within {} s: it is overloaded or stuck; its log says more", TIMEOUT.as_secs())]
+    Timeout { server: Url },
+    #[error(
+        "the server wants an API key: set MUSTER_API_KEY to the key that `muster serve` printed on its first start, or that it was started with"
+    )]
+    NoKey,
+    #[error(
+        "the server does not know the API key in MUSTER_API_KEY: it may belong to another server, or to a data directory that is gone"
+    )]
+    WrongKey,
+    #[error("{server} answers, but not as a Muster server does ({detail}); check --server and MUSTER_SERVER")]
+    NotMuster { server: Url, detail: String },
+    #[error("{message}")]
+    Refused { status: StatusCode, message: String },
+    #[error("{message} (HTTP {status}, request {request_id})")]
+    Broken { status: StatusCode, message: String, request_id: String },
+}
+
+impl ClientError {
+    /// True when the same call may succeed a little later.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. } | Self::Broken { .. })
+    }
+}
+
+impl Client {
+    pub(super) fn new(server: Url, key: Option<String>) -> anyhow::Result<Self> {
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(muster_hooks::tls::client_config())
+            .user_agent(muster_hooks::client::USER_AGENT)
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(TIMEOUT);
+        // The machine's proxy is for the way out, not for a server beside us.
+        if is_loopback(&server) {
+            builder = builder.no_proxy();
+        }
+        Ok(Self { http: builder.build()?, server, key: key.map(|key| key.trim().to_owned()) })
+    }
+
+    /// `GET /api/v1/{path}` with query parameters.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<(StatusCode, Value), ClientError> {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.send(self.http.get(url)).await
+    }
+
+    /// `POST /api/v1/{path}`; no body if it is null.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        idempotency_key: Option<&str>,
+    ) -> Result<(StatusCode, Value), ClientError> {
+        let mut request = self.http.post(self.url(path));
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        self.send(request).await
+    }
+
+    /// `bot_details` of a bot.
+    pub(super) async fn detail(&self, bot: BotId) -> Result<Value, ClientError> {
+        let (_, mut answer) = self.get(&format!("bots/{bot}/detail"), &[]).await?;
+        match answer.get_mut("bot_details").map(Value::take) {
+            Some(details @ Value::Object(_)) => Ok(details),
+            _ => Err(self.not_muster("no bot_details in its answer".to_owned())),
+        }
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.server.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/api/v1/{path}"));
+        url
+    }
+
+    fn not_muster(&self, detail: String) -> ClientError {
+        ClientError::NotMuster { server: self.server.clone(), detail }
+    }
+
+    async fn send(&self, mut request: RequestBuilder) -> Result<(StatusCode, Value), ClientError> {
+        if let Some(key) = &self.key {
+            request = request.header("Authorization", format!("Token {key}"));
+        }
+        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
+        let status = response.status();
+        let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let text = response.text().await.map_err(|error| self.no_answer(&error))?;
+        let Ok(body) = serde_json::from_str::<Value>(&text) else {
+            let excerpt: String = text.trim().chars().take(EXCERPT_CHARS).collect();
+            return Err(self.not_muster(format!("HTTP {status}: {excerpt:?}")));
+        };
+        // 507 is how the API says "this was done before".
+        if status.is_success() || status == StatusCode::INSUFFICIENT_STORAGE {
+            return Ok((status, body));
+        }
+        Err(self.refusal(status, &body, request_id))
+    }
+
+    fn no_answer(&self, error: &reqwest::Error) -> ClientError {
+        let server = self.server.clone();
+        if error.is_timeout() && !error.is_connect() {
+            return ClientError::Timeout { server };
+        }
+        ClientError::Unreachable { server, detail: root_cause(error) }
+    }
+
+    fn refusal(&self, status: StatusCode, body: &Value, request_id: Option<String>) -> ClientError {
+        let Some(message) = body.get("message").and_then(Value::as_str) else {
+            return self.not_muster(format!("HTTP {status}"));
+        };
+        match status {
+            StatusCode::UNAUTHORIZED => ClientError::NoKey,
+            StatusCode::FORBIDDEN => ClientError::WrongKey,
+            status if status.is_server_error() => ClientError::Broken {
+                status,
+                message: message.to_owned(),
+                request_id: request_id.unwrap_or_else(|| "unknown".to_owned()),
+            },
+            status => ClientError::Refused { status, message: message.to_owned() },
+        }
+    }
+}
+
+/// The innermost cause: "connection refused" instead of "error sending request".
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Json;
+    use axum::Router;
+    use axum::routing::get;
+    use serde_json::json;
+
+    use super::*;
+
+    async fn serve(router: Router) -> Url {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/base", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        url
+    }
+
+    async fn error_at(server: Url) -> ClientError {
+        Client::new(server, None).unwrap().get("bots", &[]).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_asked_after() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        drop(listener);
+        let error = error_at(url).await;
+        assert!(error.is_transient());
+        let text = error.to_string();
+        assert!(text.contains("refused") && text.contains("`muster serve`"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn refusals_say_what_to_do() {
+        for (status, body, wanted) in [
+            (401, json!({"message": "no"}), "set MUSTER_API_KEY"),
+            (403, json!({"message": "no"}), "does not know the API key"),
+            (404, json!({"message": "There is no such bot"}), "There is no such bot"),
+            (503, json!({"message": "The store is out of reach"}), "HTTP 503"),
+            (404, json!(["x"]), "not as a Muster server"),
+        ] {
+            let answer = move || async move { (StatusCode::from_u16(status).unwrap(), Json(body)) };
+            let error = error_at(serve(Router::new().route("/base/api/v1/bots", get(answer))).await).await;
+            assert!(error.to_string().contains(wanted), "{status}: {error}");
+            assert_eq!(error.is_transient(), status == 503, "{status}");
+        }
+        let error = error_at(serve(Router::new().route("/base/api/v1/bots", get(|| async { "<html>" }))).await).await;
+        assert!(error.to_string().contains("<html>"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_replay_is_a_success() {
+        let answer = || async { (StatusCode::INSUFFICIENT_STORAGE, Json(json!({"bot_id": "x"}))) };
+        let server = serve(Router::new().route("/base/api/v1/bots", get(answer))).await;
+        let (status, body) = Client::new(server, None).unwrap().get("bots", &[]).await.unwrap();
+        assert_eq!((status.as_u16(), &body["bot_id"]), (507, &json!("x")));
+    }
+}

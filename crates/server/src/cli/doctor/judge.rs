@@ -1,0 +1,384 @@
+//! What the facts mean. No I/O.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use url::Url;
+
+const MIB: u64 = 1024 * 1024;
+const GIB: u64 = 1024 * MIB;
+
+/// Below this a server warns; many bots run out of descriptors.
+const DESCRIPTORS_LOW: u64 = 65_536;
+/// For workers.
+const DESCRIPTORS_GOOD: u64 = 1_000_000;
+/// Chromium keeps video frames and its shared memory here; 64 MiB, a container's usual default, makes it crash.
+const SHM_GOOD: u64 = GIB;
+/// Proportional memory of a bot with a browser of its own in a plain page: measured at 114 to 123 MB, rounded up.
+const BOT_PLAIN: u64 = 130 * MIB;
+/// What to plan for a product with a rich page until it has been measured.
+const BOT_RICH: u64 = 1536 * MIB;
+/// Database and recordings: an hour of call is about 15 MB a participant.
+const DISK_GOOD: u64 = 2 * GIB;
+const DISK_LEAST: u64 = 100 * MIB;
+
+/// How it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    Ok,
+    /// It works, but not as well as it could.
+    Warn,
+    /// The server cannot do its work.
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) verdict: Verdict,
+    /// What was seen.
+    pub(super) detail: String,
+    /// How to mend it; always there unless all is well.
+    pub(super) fix: Option<String>,
+}
+
+impl Check {
+    pub(super) fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Ok, detail: detail.into(), fix: None }
+    }
+
+    pub(super) fn warn(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Warn, detail: detail.into(), fix: Some(fix.into()) }
+    }
+
+    pub(super) fn fail(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Fail, detail: detail.into(), fix: Some(fix.into()) }
+    }
+}
+
+/// Everything that was seen. Sizes are in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) browser: Browser,
+    pub(super) descriptors: Descriptors,
+    /// Size of /dev/shm, or why it is not known.
+    pub(super) shm: Result<u64, String>,
+    pub(super) memory: Result<Memory, String>,
+    pub(super) bots_wanted: u32,
+    pub(super) data_dir: PathBuf,
+    /// Free space for the data directory, or why nothing can be written.
+    pub(super) disk: Result<u64, String>,
+    pub(super) listen: SocketAddr,
+    pub(super) port: Port,
+    pub(super) speech: Option<Speech>,
+}
+
+/// The browser.
+#[derive(Clone, Debug)]
+pub(super) enum Browser {
+    Missing { error: String },
+    Broken { path: PathBuf, version: Option<String>, error: String },
+    Works { path: PathBuf, version: Option<String>, start: Duration },
+}
+
+/// Limits of open files after the soft one was raised, as `serve` does it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Descriptors {
+    pub(super) before: u64,
+    pub(super) now: u64,
+    pub(super) hard: u64,
+}
+
+/// Memory that a new process can have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    pub(super) available: u64,
+    /// The limit of a container counted, not the machine.
+    pub(super) contained: bool,
+}
+
+/// The listening address.
+#[derive(Clone, Debug)]
+pub(super) enum Port {
+    Free,
+    /// A Muster server has it.
+    Ours,
+    Taken {
+        error: String,
+    },
+}
+
+/// The speech-to-text server that the configuration names.
+#[derive(Clone, Debug)]
+pub(super) struct Speech {
+    pub(super) url: Url,
+    pub(super) model: String,
+    /// How long a second of sound took, or why it did not work.
+    pub(super) answer: Result<Duration, String>,
+}
+
+/// Judges everything, in the order in which it is worth mending.
+pub(super) fn judge(facts: &Facts) -> Vec<Check> {
+    vec![
+        browser(&facts.browser),
+        descriptors(facts.descriptors),
+        shm(&facts.shm),
+        memory(&facts.memory, facts.bots_wanted),
+        disk(facts),
+        port(facts),
+        speech(facts.speech.as_ref()),
+    ]
+}
+
+fn browser(browser: &Browser) -> Check {
+    const NAME: &str = "chromium";
+    const INSTALL: &str =
+        "apt-get install chromium-headless-shell (or chromium), or set browser.executable to one that is there";
+    match browser {
+        Browser::Missing { error } => Check::fail(NAME, error, INSTALL),
+        Browser::Broken { path, version, error } => {
+            let version = version.as_deref().unwrap_or("no version");
+            let fix = "run it by hand to see what it misses, or reinstall it: apt-get install --reinstall chromium-headless-shell";
+            Check::fail(NAME, format!("{} ({version}) does not start: {error}", path.display()), fix)
+        }
+        Browser::Works { path, version, start } => {
+            let version = version.as_deref().unwrap_or("version unknown");
+            Check::ok(NAME, format!("{}, {version}, starts in {:.1} s", path.display(), start.as_secs_f64()))
+        }
+    }
+}
+
+fn descriptors(limits: Descriptors) -> Check {
+    const NAME: &str = "descriptors";
+    let Descriptors { before, now, hard } = limits;
+    let fix = format!(
+        "workers should have {DESCRIPTORS_GOOD}: LimitNOFILE={DESCRIPTORS_GOOD} in the systemd unit, --ulimit nofile={DESCRIPTORS_GOOD} for Docker, or /etc/security/limits.conf"
+    );
+    let text = format!("{} open files (soft limit {}, hard limit {})", count(now), count(before), count(hard));
+    if now < DESCRIPTORS_LOW {
+        return Check::warn(NAME, text, fix);
+    }
+    match now < DESCRIPTORS_GOOD {
+        true => Check::ok(NAME, format!("{text}; {DESCRIPTORS_GOOD} are recommended for workers")),
+        false => Check::ok(NAME, text),
+    }
+}
+
+fn count(limit: u64) -> String {
+    if limit == u64::MAX { "unlimited".to_owned() } else { limit.to_string() }
+}
+
+fn shm(size: &Result<u64, String>) -> Check {
+    const NAME: &str = "/dev/shm";
+    const FIX: &str = "give it 1 GB: --shm-size=1g for Docker, an emptyDir of medium Memory for Kubernetes, or mount -o remount,size=1g /dev/shm";
+    match size {
+        Err(error) => Check::fail(NAME, error, "mount a tmpfs of 1 GB at /dev/shm: Chromium needs it"),
+        Ok(size) if *size < SHM_GOOD => Check::warn(
+            NAME,
+            format!("{}: small ones make Chromium crash in ways that look like lost audio", bytes(*size)),
+            FIX,
+        ),
+        Ok(size) => Check::ok(NAME, bytes(*size)),
+    }
+}
+
+fn memory(memory: &Result<Memory, String>, wanted: u32) -> Check {
+    const NAME: &str = "memory";
+    let Memory { available, contained } = match memory {
+        Ok(memory) => *memory,
+        Err(error) => return Check::warn(NAME, error, "make /proc/meminfo readable"),
+    };
+    let (plain, rich) = (available / BOT_PLAIN, available / BOT_RICH);
+    let whose = if contained { " in this container" } else { "" };
+    let text = format!(
+        "{} available{whose}: about {plain} bots in plain pages (130 MB each), {rich} in rich ones (1.5 GB each, until you have measured yours); worker.max_concurrent_bots is {wanted}",
+        bytes(available)
+    );
+    if plain == 0 {
+        return Check::fail(NAME, text, "free or add memory: not one bot fits");
+    }
+    if plain < u64::from(wanted) {
+        return Check::warn(NAME, text, format!("set worker.max_concurrent_bots to {plain} or less, or add memory"));
+    }
+    Check::ok(NAME, text)
+}
+
+fn disk(facts: &Facts) -> Check {
+    const NAME: &str = "data directory";
+    let dir = facts.data_dir.display();
+    match &facts.disk {
+        Err(error) => Check::fail(
+            NAME,
+            format!("{dir}: {error}"),
+            "make it writable for this user, or set data_dir (--data-dir) to another place",
+        ),
+        Ok(free) => {
+            let text = format!("{dir} can be written, {} free", bytes(*free));
+            let fix = "free some space, shorten `retention`, or set storage.url to put recordings elsewhere";
+            match *free {
+                free if free < DISK_LEAST => Check::fail(NAME, text, fix),
+                free if free < DISK_GOOD => Check::warn(NAME, text, fix),
+                _ => Check::ok(NAME, text),
+            }
+        }
+    }
+}
+
+fn port(facts: &Facts) -> Check {
+    const NAME: &str = "listen address";
+    let listen = facts.listen;
+    match &facts.port {
+        Port::Free => Check::ok(NAME, format!("{listen} is free")),
+        Port::Ours => Check::ok(NAME, format!("{listen}: a Muster server listens there already")),
+        Port::Taken { error } => Check::fail(
+            NAME,
+            format!("{listen}: {error}"),
+            "stop what uses it, or set `listen` (--listen) to another address",
+        ),
+    }
+}
+
+fn speech(speech: Option<&Speech>) -> Check {
+    const NAME: &str = "speech to text";
+    let Some(Speech { url, model, answer }) = speech else {
+        let fix = "set transcription.url to an OpenAI-compatible server, such as a local faster-whisper-server";
+        return Check::warn(NAME, "not configured: no transcripts will be made", fix);
+    };
+    match answer {
+        Ok(took) => {
+            Check::ok(NAME, format!("{url} with model {model}: a second of sound took {:.1} s", took.as_secs_f64()))
+        }
+        Err(error) => {
+            let fix = "start it, or correct transcription.url, transcription.model and transcription.api_key";
+            Check::fail(NAME, format!("{url} with model {model}: {error}"), fix)
+        }
+    }
+}
+
+fn bytes(size: u64) -> String {
+    match size {
+        size if size >= GIB => format!("{:.1} GB", size as f64 / GIB as f64),
+        size => format!("{} MB", size / MIB),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Facts {
+        Facts {
+            browser: Browser::Works {
+                path: "/usr/bin/c".into(),
+                version: Some("Chromium 1".into()),
+                start: Duration::from_millis(400),
+            },
+            descriptors: Descriptors { before: 1_024, now: 1_048_576, hard: 1_048_576 },
+            shm: Ok(2 * GIB),
+            memory: Ok(Memory { available: 16 * GIB, contained: false }),
+            bots_wanted: 8,
+            data_dir: "data".into(),
+            disk: Ok(50 * GIB),
+            listen: "127.0.0.1:8080".parse().unwrap(),
+            port: Port::Free,
+            speech: Some(Speech {
+                url: "http://127.0.0.1:9000/".parse().unwrap(),
+                model: "m".into(),
+                answer: Ok(Duration::from_millis(700)),
+            }),
+        }
+    }
+
+    /// Changes one thing and answers the verdict on the check of that name; the others must stay well.
+    #[track_caller]
+    fn one(name: &str, change: impl FnOnce(&mut Facts)) -> Check {
+        let mut facts = healthy();
+        change(&mut facts);
+        let (mut found, others): (Vec<Check>, Vec<Check>) =
+            judge(&facts).into_iter().partition(|check| check.name == name);
+        assert!(others.iter().all(|check| check.verdict == Verdict::Ok), "{others:?}");
+        found.pop().unwrap()
+    }
+
+    #[test]
+    fn a_healthy_machine_has_nothing_to_mend() {
+        for check in judge(&healthy()) {
+            assert_eq!((check.verdict, check.fix), (Verdict::Ok, None), "{}", check.name);
+        }
+    }
+
+    #[test]
+    fn every_complaint_names_its_fix() {
+        let nothing = Facts {
+            browser: Browser::Missing { error: "no Chromium".into() },
+            descriptors: Descriptors { before: 1_024, now: 4_096, hard: 4_096 },
+            shm: Ok(64 * MIB),
+            memory: Ok(Memory { available: GIB, contained: true }),
+            disk: Err("permission denied".into()),
+            port: Port::Taken { error: "address in use".into() },
+            speech: None,
+            ..healthy()
+        };
+        let checks = judge(&nothing);
+        assert!(checks.iter().all(|check| check.verdict != Verdict::Ok && check.fix.is_some()), "{checks:?}");
+    }
+
+    #[test]
+    fn a_browser_that_does_not_start_is_as_bad_as_none() {
+        let broken = |facts: &mut Facts| {
+            facts.browser = Browser::Broken { path: "/usr/bin/c".into(), version: None, error: "no libnss3".into() };
+        };
+        let check = one("chromium", broken);
+        assert_eq!(check.verdict, Verdict::Fail);
+        assert!(check.detail.contains("no libnss3"), "{check:?}");
+    }
+
+    #[test]
+    fn descriptors_are_a_warning_below_65536_and_a_hint_below_a_million() {
+        let check = |now| one("descriptors", |facts| facts.descriptors = Descriptors { before: 1_024, now, hard: now });
+        assert_eq!(check(65_535).verdict, Verdict::Warn);
+        assert!(check(65_535).fix.is_some_and(|fix| fix.contains("LimitNOFILE=1000000")));
+        assert_eq!(check(65_536).verdict, Verdict::Ok);
+        assert!(check(65_536).detail.contains("1000000 are recommended"));
+        assert!(!check(1_000_000).detail.contains("recommended"));
+        assert!(check(u64::MAX).detail.starts_with("unlimited"));
+    }
+
+    #[test]
+    fn memory_says_how_many_bots_fit() {
+        let check = |mib| one("memory", |facts| facts.memory = Ok(Memory { available: mib * MIB, contained: false }));
+        assert_eq!(check(100).verdict, Verdict::Fail);
+        assert_eq!(check(7 * 130).verdict, Verdict::Warn);
+        assert!(check(7 * 130).fix.is_some_and(|fix| fix.contains("to 7 or less")));
+        let enough = check(8 * 130);
+        assert_eq!(enough.verdict, Verdict::Ok);
+        assert!(enough.detail.contains("about 8 bots in plain pages"), "{enough:?}");
+    }
+
+    #[test]
+    fn sizes_have_thresholds() {
+        for (free, verdict) in [(50 * MIB, Verdict::Fail), (GIB, Verdict::Warn), (3 * GIB, Verdict::Ok)] {
+            assert_eq!(one("data directory", |facts| facts.disk = Ok(free)).verdict, verdict, "{free}");
+        }
+        for (size, verdict) in [(64 * MIB, Verdict::Warn), (GIB, Verdict::Ok)] {
+            assert_eq!(one("/dev/shm", |facts| facts.shm = Ok(size)).verdict, verdict, "{size}");
+        }
+        assert_eq!(one("/dev/shm", |facts| facts.shm = Err("not there".into())).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn no_speech_is_a_warning_and_one_that_does_not_answer_a_failure() {
+        assert_eq!(one("speech to text", |facts| facts.speech = None).verdict, Verdict::Warn);
+        let down = |facts: &mut Facts| {
+            if let Some(speech) = &mut facts.speech {
+                speech.answer = Err("connection refused".into());
+            }
+        };
+        assert_eq!(one("speech to text", down).verdict, Verdict::Fail);
+        assert_eq!(one("listen address", |facts| facts.port = Port::Ours).verdict, Verdict::Ok);
+    }
+}

@@ -1,0 +1,152 @@
+//! The command line.
+
+pub mod bots;
+pub mod doctor;
+mod log;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, Sources};
+
+/// A self-hosted fleet of meeting bots.
+#[derive(Debug, Parser)]
+#[command(
+    name = "muster",
+    version,
+    about,
+    after_help = "Examples:\n  muster serve                                  run everything on this machine\n  muster doctor                                 what is missing, and how to get it\n  muster bots create LINK --transcribe --watch  send a bot into a meeting and watch it\n\nEvery configuration key can be set by environment: [worker] lease is MUSTER_WORKER__LEASE."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    #[command(
+        after_help = "Examples:\n  muster serve\n  muster serve --listen 0.0.0.0:8080 --data-dir /var/lib/muster\n  MUSTER_API_KEY=secret-key-of-mine muster serve --config muster.toml"
+    )]
+    Serve(ServeArgs),
+    /// Create, list, show, watch and remove bots on a running server.
+    Bots(bots::BotsArgs),
+    /// Check this machine and say how to fix what is missing.
+    Doctor(DoctorArgs),
+    /// Show the configuration.
+    Config(ConfigArgs),
+    /// One bot, started by a worker. Not for people.
+    #[command(hide = true)]
+    RunBot,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Role {
+    /// Everything in this process.
+    All,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// What this process does.
+    #[arg(value_enum, default_value = "all")]
+    role: Role,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Args)]
+pub struct ConfigOptions {
+    /// Configuration file (TOML). `muster config default` prints one with every key.
+    #[arg(long, env = "MUSTER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port of the HTTP API [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Directory for everything that must survive a restart [default: muster-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// Machine-readable output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    #[command(subcommand)]
+    what: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// The effective configuration, secrets redacted, and where each value came from.
+    Print(ConfigOptions),
+    /// A file with every key, its description and its default.
+    Default,
+}
+
+impl ConfigOptions {
+    fn sources(&self) -> anyhow::Result<Sources> {
+        let file = match &self.config {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("the configuration file {} cannot be read", path.display()))?;
+                Some((path.clone(), text))
+            }
+        };
+        let mut flags = Vec::new();
+        flags.extend(self.listen.iter().map(|value| ("listen".to_owned(), value.clone())));
+        flags.extend(self.data_dir.iter().map(|value| ("data_dir".to_owned(), value.clone())));
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Ok(Sources { file, env, flags })
+    }
+}
+
+/// Runs the command and answers the exit code.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve(args) => {
+            let Role::All = args.role;
+            let config = Config::load(&args.config.sources()?)?;
+            log::init();
+            let key = std::env::var("MUSTER_API_KEY").ok().filter(|key| !key.is_empty());
+            runtime()?.block_on(crate::serve::serve(config, key))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bots(args) => runtime()?.block_on(bots::run(args)),
+        Command::Doctor(args) => {
+            let config = Config::load(&args.config.sources()?)?;
+            runtime()?.block_on(doctor::run(&config, args.json))
+        }
+        Command::Config(ConfigArgs { what: ConfigCommand::Default }) => {
+            print!("{}", Config::default_file());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config(ConfigArgs { what: ConfigCommand::Print(options) }) => {
+            print!("{}", Config::print(&options.sources()?)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::RunBot => {
+            log::init_bot();
+            runtime()?.block_on(muster_bot::run_from_stdio());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the async runtime")
+}

@@ -1,0 +1,378 @@
+//! Reads keys one by one, remembers what each is for, and collects every mistake.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+/// Where values come from, weakest first. Tests fill it by hand; nothing here touches the process.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Path (for messages) and content of the configuration file.
+    pub file: Option<(PathBuf, String)>,
+    /// Environment variables; those that do not begin with `MUSTER_` are ignored.
+    pub env: Vec<(String, String)>,
+    /// Flags, as (dotted key, value).
+    pub flags: Vec<(String, String)>,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration has {count} problem{s}:\n{list}", count = problems.len(), s = if problems.len() == 1 { "" } else { "s" }, list = problems.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError {
+    /// One line a problem; each names the key.
+    pub problems: Vec<String>,
+}
+
+/// What a key is for.
+#[derive(Clone, Debug)]
+pub struct KeyDoc {
+    key: &'static str,
+    default: Option<String>,
+    doc: &'static str,
+    range: Option<String>,
+}
+
+/// Variables with the prefix that are not configuration keys.
+const RESERVED: [&str; 6] = ["API_KEY", "CONFIG", "SERVER", "LOG", "BOT_ID", "REQUIRE_SERVERS"];
+
+/// A text key with its default and description.
+pub(super) struct Text {
+    key: &'static str,
+    default: &'static str,
+    doc: &'static str,
+}
+
+impl Text {
+    pub(super) const fn new(key: &'static str, default: &'static str, doc: &'static str) -> Self {
+        Self { key, default, doc }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Given {
+    value: toml::Value,
+    /// Text from the environment or a flag may stand for any type.
+    loose: bool,
+    origin: String,
+}
+
+pub(super) struct Reader<'a> {
+    given: BTreeMap<String, Given>,
+    problems: Vec<String>,
+    known: BTreeSet<&'static str>,
+    docs: Vec<KeyDoc>,
+    effective: Vec<(&'static str, String, String)>,
+    base: Option<&'a Path>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(sources: &'a Sources) -> Self {
+        let mut reader = Self {
+            given: BTreeMap::new(),
+            problems: Vec::new(),
+            known: BTreeSet::new(),
+            docs: Vec::new(),
+            effective: Vec::new(),
+            base: sources.file.as_ref().and_then(|(path, _)| path.parent()),
+        };
+        if let Some((path, text)) = &sources.file {
+            match text.parse::<toml::Table>() {
+                Ok(table) => reader.flatten("", table, &path.display().to_string()),
+                Err(error) => reader.problems.push(format!("{}: {}", path.display(), error.to_string().trim())),
+            }
+        }
+        for (name, value) in &sources.env {
+            let Some(rest) = name.strip_prefix("MUSTER_") else { continue };
+            if RESERVED.contains(&rest) || rest.starts_with("TEST_") {
+                continue;
+            }
+            let key = rest.to_lowercase().replace("__", ".");
+            let value = toml::Value::String(value.clone());
+            reader.given.insert(key, Given { value, loose: true, origin: name.clone() });
+        }
+        for (key, value) in &sources.flags {
+            let value = toml::Value::String(value.clone());
+            reader.given.insert(key.clone(), Given { value, loose: true, origin: "flag".to_owned() });
+        }
+        reader
+    }
+
+    fn flatten(&mut self, prefix: &str, table: toml::Table, origin: &str) {
+        for (key, value) in table {
+            let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+            match value {
+                toml::Value::Table(inner) => self.flatten(&key, inner, origin),
+                value => {
+                    self.given.insert(key, Given { value, loose: false, origin: origin.to_owned() });
+                }
+            }
+        }
+    }
+
+    pub(super) fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), ConfigError> {
+        for (key, given) in &self.given {
+            if !self.known.contains(key.as_str()) {
+                let hint = self.nearest(key).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                self.problems.push(format!("{key}: there is no such key (from {}){hint}", given.origin));
+            }
+        }
+        if self.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.problems }) }
+    }
+
+    fn nearest(&self, key: &str) -> Option<&'static str> {
+        let last = key.rsplit('.').next()?;
+        self.known
+            .iter()
+            .copied()
+            .find(|known| known.rsplit('.').next() == Some(last))
+            .or_else(|| self.known.iter().copied().find(|known| known.starts_with(key) || key.starts_with(*known)))
+    }
+
+    /// Looks a key up and records that it exists.
+    fn take(
+        &mut self,
+        key: &'static str,
+        default: Option<String>,
+        doc: &'static str,
+        range: Option<String>,
+    ) -> Option<Given> {
+        self.known.insert(key);
+        self.docs.push(KeyDoc { key, default, doc, range });
+        self.given.get(key).cloned()
+    }
+
+    fn wrong(&mut self, key: &str, given: &Given, expected: &str) {
+        let got = match &given.value {
+            toml::Value::String(text) => format!("\"{text}\""),
+            other => other.to_string(),
+        };
+        self.problems.push(format!("{key}: expected {expected}, got {got} (from {})", given.origin));
+    }
+
+    fn show(&mut self, key: &'static str, value: impl Into<String>, given: Option<&Given>) {
+        self.effective.push((key, value.into(), given.map_or_else(|| "default".to_owned(), |g| g.origin.clone())));
+    }
+
+    /// Reads a key whose value is text, in any of its forms.
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        default: Option<&str>,
+        doc: &'static str,
+        range: Option<String>,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let given = self.take(key, default.map(|d| format!("\"{d}\"")), doc, range);
+        let text = match &given {
+            None => default?.to_owned(),
+            Some(Given { value: toml::Value::String(text), .. }) => text.clone(),
+            Some(given) => {
+                let given = given.clone();
+                self.wrong(key, &given, expected);
+                return default.and_then(&parse);
+            }
+        };
+        self.show(key, format!("\"{text}\""), given.as_ref());
+        match parse(&text) {
+            Some(value) => Some(value),
+            None => {
+                if let Some(given) = &given {
+                    let given = given.clone();
+                    self.wrong(key, &given, expected);
+                }
+                default.and_then(&parse)
+            }
+        }
+    }
+
+    pub(super) fn text(&mut self, key: Text) -> String {
+        self.read(key.key, Some(key.default), key.doc, None, "text that is not empty", |t| {
+            (!t.trim().is_empty()).then(|| t.to_owned())
+        })
+        .expect("the default is not empty")
+    }
+
+    pub(super) fn text_opt(&mut self, key: &'static str, doc: &'static str) -> Option<String> {
+        self.read(key, None, doc, None, "text", |t| Some(t.to_owned())).filter(|t| !t.is_empty())
+    }
+
+    pub(super) fn secret(&mut self, key: &'static str, doc: &'static str) -> Option<String> {
+        let value = self.text_opt(key, doc);
+        if let Some(shown) = self.effective.iter_mut().find(|(k, ..)| *k == key) {
+            shown.1 = "\"(redacted)\"".to_owned();
+        }
+        value
+    }
+
+    pub(super) fn parse<T: std::str::FromStr>(&mut self, key: Text, expected: &str) -> T {
+        self.read(key.key, Some(key.default), key.doc, None, expected, |t| t.parse().ok()).expect("the default parses")
+    }
+
+    /// A relative path in a file is relative to that file; otherwise to the working directory.
+    fn resolve(&self, key: &str, text: &str) -> PathBuf {
+        let path = PathBuf::from(text);
+        let from_file = self.given.get(key).is_some_and(|given| !given.loose);
+        match self.base {
+            Some(base) if from_file && path.is_relative() => base.join(path),
+            _ => path,
+        }
+    }
+
+    pub(super) fn path(&mut self, key: Text) -> PathBuf {
+        let name = key.key;
+        let text = self.text(key);
+        self.resolve(name, &text)
+    }
+
+    pub(super) fn path_opt(&mut self, key: &'static str, doc: &'static str) -> Option<PathBuf> {
+        let text = self.text_opt(key, doc)?;
+        Some(self.resolve(key, &text))
+    }
+
+    pub(super) fn url_opt(&mut self, key: &'static str, doc: &'static str) -> Option<Url> {
+        self.read(key, None, doc, None, "a URL such as https://host/path", |t| Url::parse(t).ok())
+    }
+
+    pub(super) fn choice(&mut self, key: &'static str, options: &[&'static str], doc: &'static str) -> &'static str {
+        let expected = format!("one of {}", options.iter().map(|o| format!("\"{o}\"")).collect::<Vec<_>>().join(", "));
+        self.read(key, Some(options[0]), doc, Some(expected.clone()), &expected, |t| {
+            options.iter().copied().find(|o| *o == t)
+        })
+        .expect("the first option is the default")
+    }
+
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        min: &str,
+        max: &str,
+        doc: &'static str,
+    ) -> Duration {
+        let (low, high) = (parse_duration(min), parse_duration(max));
+        let expected = format!("a duration from {min} to {max}, such as \"{default}\"");
+        self.read(key, Some(default), doc, Some(format!("{min} to {max}")), &expected, |t| {
+            parse_duration(t).filter(|d| Some(*d) >= low && Some(*d) <= high)
+        })
+        .expect("the default is in range")
+    }
+
+    pub(super) fn integer(&mut self, key: &'static str, default: u32, min: u32, max: u32, doc: &'static str) -> u32 {
+        let range = format!("{min} to {max}");
+        let given = self.take(key, Some(default.to_string()), doc, Some(range.clone()));
+        let value = match &given {
+            None => Some(default),
+            Some(Given { value: toml::Value::Integer(i), .. }) => u32::try_from(*i).ok(),
+            Some(Given { value: toml::Value::String(text), loose: true, .. }) => text.trim().parse().ok(),
+            Some(_) => None,
+        };
+        match value.filter(|v| (min..=max).contains(v)) {
+            Some(value) => {
+                self.show(key, value.to_string(), given.as_ref());
+                value
+            }
+            None => {
+                if let Some(given) = given {
+                    self.wrong(key, &given, &format!("an integer from {range}"));
+                }
+                default
+            }
+        }
+    }
+
+    pub(super) fn bool_opt(&mut self, key: &'static str, doc: &'static str) -> Option<bool> {
+        let given = self.take(key, None, doc, Some("true or false".to_owned()))?;
+        let value = match &given.value {
+            toml::Value::Boolean(value) => Some(*value),
+            toml::Value::String(text) if given.loose => text.trim().parse().ok(),
+            _ => None,
+        };
+        match value {
+            Some(value) => self.show(key, value.to_string(), Some(&given)),
+            None => self.wrong(key, &given, "true or false"),
+        }
+        value
+    }
+
+    pub(super) fn list(&mut self, key: &'static str, doc: &'static str) -> Vec<String> {
+        let Some(given) = self.take(key, Some("[]".to_owned()), doc, None) else { return Vec::new() };
+        let value: Option<Vec<String>> = match &given.value {
+            toml::Value::Array(items) => items.iter().map(|i| i.as_str().map(str::to_owned)).collect(),
+            toml::Value::String(text) if given.loose => {
+                Some(text.split(',').map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect())
+            }
+            _ => None,
+        };
+        match value {
+            Some(items) => {
+                self.show(key, format!("{items:?}"), Some(&given));
+                items
+            }
+            None => {
+                self.wrong(key, &given, "a list of texts such as [\"a\", \"b\"]");
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn default_file(&self) -> String {
+        let mut out = String::from(
+            "# Every key of Muster with its default. `muster config default` prints this file.\n\
+             # A key can also be set by environment: [worker] lease is MUSTER_WORKER__LEASE.\n",
+        );
+        let mut section = "";
+        for KeyDoc { key, default, doc, range } in &self.docs {
+            let (table, name) = key.split_once('.').unwrap_or(("", key));
+            if table != section {
+                out.push_str(&["\n[", table, "]\n"].concat());
+                section = table;
+            } else {
+                out.push('\n');
+            }
+            out.push_str(&["# ", doc, "\n"].concat());
+            if let Some(range) = range {
+                out.push_str(&["# Allowed: ", range, ".\n"].concat());
+            }
+            out.push_str(&["# ", name, " = ", default.as_deref().unwrap_or(""), "\n"].concat());
+        }
+        out
+    }
+
+    pub(super) fn effective(&self) -> String {
+        let mut out = String::new();
+        let mut section = "";
+        for (key, value, origin) in &self.effective {
+            let (table, name) = key.split_once('.').unwrap_or(("", key));
+            if table != section {
+                out.push_str(&["\n[", table, "]\n"].concat());
+                section = table;
+            }
+            out.push_str(&[name, " = ", value, "  # ", origin, "\n"].concat());
+        }
+        out
+    }
+}
+
+/// `250ms`, `30s`, `5m`, `2h`, `7d`.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let (digits, unit) = text.split_at(split);
+    let count: u64 = digits.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(count.checked_mul(millis)?))
+}

@@ -1,0 +1,56 @@
+//! From the outbox to the queue.
+//!
+//! A commit leaves its jobs and webhooks in the store; the relay publishes them. It is woken after each commit and sweeps
+//! by itself, so a crash between commit and publication only delays.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use muster_session::job::Job;
+
+use super::Backend;
+use crate::supervise::Shutdown;
+
+/// How often it looks without being woken.
+const SWEEP: Duration = Duration::from_millis(500);
+const BATCH: u32 = 256;
+
+/// Runs until shutdown.
+pub async fn run(backend: Backend, shutdown: Shutdown) -> anyhow::Result<()> {
+    loop {
+        let woken = backend.nudge.notified();
+        let moved = step(&backend).await?;
+        if moved >= BATCH as usize {
+            continue;
+        }
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep(SWEEP) => {}
+            () = shutdown.ended() => return Ok(()),
+        }
+    }
+}
+
+/// Publishes what is due; answers how much.
+pub async fn step(backend: &Backend) -> anyhow::Result<usize> {
+    let now = backend.clock.now();
+    let jobs = backend.store.outbox(now, BATCH).await.context("reading the outbox")?;
+    for entry in &jobs {
+        let key = format!("outbox:{}", entry.id);
+        backend.queue.send(&entry.job, Duration::ZERO, Some(key)).await.context("publishing a job")?;
+    }
+    if !jobs.is_empty() {
+        let ids: Vec<u64> = jobs.iter().map(|entry| entry.id).collect();
+        backend.store.outbox_done(&ids).await.context("clearing the outbox")?;
+    }
+    let bots = backend.store.bots_with_due_deliveries(now, BATCH).await.context("reading due deliveries")?;
+    for bot in &bots {
+        let key = format!("deliver:{bot}");
+        backend
+            .queue
+            .send(&Job::Deliver { bot: *bot }, Duration::ZERO, Some(key))
+            .await
+            .context("publishing a delivery")?;
+    }
+    Ok(jobs.len())
+}

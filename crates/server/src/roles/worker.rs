@@ -1,0 +1,175 @@
+//! Claims bots it has room for and supervises them.
+//!
+//! The order is what makes a bot neither lost nor doubled: receive → acquire in the store (lease and fencing token) →
+//! acknowledge the message → launch. A worker that dies after the acknowledgement leaves a lease that runs out.
+
+mod attend;
+mod leases;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use muster_platform::pack::Packs;
+use muster_queue::JobDelivery;
+use muster_runtime::Launcher;
+use muster_session::job::{Job, Topic};
+use muster_session::protocol::{BotSpec, SpeechSpec};
+use muster_session::{Input, Session, WorkerId};
+use muster_store::StoreError;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::{ApplyError, Backend};
+use crate::config::{BrowserConfig, WorkerConfig};
+use crate::supervise::Shutdown;
+use leases::Leases;
+
+/// How long a message is held while its session is acquired.
+const MESSAGE_LEASE: Duration = Duration::from_secs(60);
+/// Long poll.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// Everything a worker needs besides the backend.
+#[derive(Clone, Debug)]
+pub struct WorkerSetup {
+    /// This run of this worker.
+    pub id: WorkerId,
+    /// `[worker]`
+    pub config: WorkerConfig,
+    /// `[browser]`
+    pub browser: BrowserConfig,
+    /// Starts bot processes.
+    pub launcher: Arc<Launcher>,
+    /// What the platform of a session looks like.
+    pub packs: Arc<Packs>,
+    /// Where recordings go.
+    pub storage: Url,
+    /// Speech to text for live words.
+    pub speech: Option<SpeechSpec>,
+    /// Private ranges that customer URLs may reach.
+    pub allow_private: Vec<String>,
+    /// Browser profiles are made here.
+    pub profile_root: PathBuf,
+}
+
+/// Runs until it is drained and its last bot ended.
+pub async fn run(backend: Backend, setup: WorkerSetup, shutdown: Shutdown) -> anyhow::Result<()> {
+    let slots = Arc::new(Semaphore::new(setup.config.max_concurrent_bots as usize));
+    let leases = Leases::new(setup.id.clone(), setup.config.lease);
+    let renewing = leases.clone().keep(backend.clone(), setup.config.heartbeat);
+    tokio::pin!(renewing);
+    let mut bots = JoinSet::new();
+    let receiving = receive(&backend, &setup, &leases, &slots, &mut bots, &shutdown);
+    tokio::select! {
+        result = receiving => result?,
+        () = &mut renewing => {}
+    }
+    if !bots.is_empty() {
+        tracing::info!(calls = bots.len(), "draining: waiting for running calls; a second signal ends them now");
+    }
+    let deadline = tokio::time::sleep(setup.config.drain_deadline);
+    tokio::pin!(deadline);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            bot = bots.join_next() => if bot.is_none() { return Ok(()) },
+            () = &mut renewing => {}
+            () = shutdown.hurried(), if !told => { told = true; leases.stop_all(); }
+            () = &mut deadline, if !told => { told = true; leases.stop_all(); }
+        }
+    }
+}
+
+async fn receive(
+    backend: &Backend,
+    setup: &WorkerSetup,
+    leases: &Leases,
+    slots: &Arc<Semaphore>,
+    bots: &mut JoinSet<()>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    loop {
+        // The permit comes first: what is received is what fits.
+        let permit = tokio::select! {
+            permit = slots.clone().acquire_owned() => permit.context("the slots are never closed")?,
+            () = shutdown.drained() => return Ok(()),
+        };
+        while bots.try_join_next().is_some() {}
+        let received = tokio::select! {
+            received = backend.queue.receive(Topic::Jobs, 1, MESSAGE_LEASE, WAIT) => received.context("receiving jobs")?,
+            () = shutdown.drained() => return Ok(()),
+        };
+        let Some(delivery) = received.into_iter().next() else { continue };
+        match claim(backend, setup, &delivery).await {
+            Ok(Some(session)) => {
+                backend.queue.ack(&delivery.receipt).await.context("acknowledging a job")?;
+                let (backend, setup, leases) = (backend.clone(), setup.clone(), leases.clone());
+                bots.spawn(async move {
+                    attend::bot(&backend, &setup, &leases, session).await;
+                    drop(permit);
+                });
+            }
+            Ok(None) => backend.queue.ack(&delivery.receipt).await.context("acknowledging a stale job")?,
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "could not claim a job; it is released");
+                let pause = Duration::from_secs(1);
+                if let Err(error) = backend.queue.release(&delivery.receipt, pause).await {
+                    tracing::warn!(%error, "could not release a job; its lease will run out");
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+/// Acquires the session of a job; `None` when the job is stale or its session is not there to be had.
+async fn claim(backend: &Backend, setup: &WorkerSetup, delivery: &JobDelivery) -> anyhow::Result<Option<Session>> {
+    let Job::Run { bot, attempt } = delivery.job else {
+        tracing::warn!(job = ?delivery.job, "a job that is not for workers was dropped");
+        return Ok(None);
+    };
+    let input = Input::Acquire { owner: setup.id.clone(), ttl: setup.config.lease, attempt };
+    match backend.apply(bot, input).await {
+        Ok(session) => Ok(Some(session)),
+        Err(ApplyError::Missing | ApplyError::Rejected(_)) => Ok(None),
+        Err(ApplyError::Store(error @ StoreError::Corrupt { .. })) => {
+            tracing::error!(%bot, %error, "a session cannot be read");
+            Ok(None)
+        }
+        Err(error) => Err(error).context("acquiring a session"),
+    }
+}
+
+/// What the bot process is told.
+fn spec(setup: &WorkerSetup, session: &Session) -> Option<BotSpec> {
+    let pack = setup.packs.source(&session.meeting.platform)?.to_owned();
+    let loopback = matches!(session.meeting.join_url.host(), Some(url::Host::Ipv4(ip)) if ip.is_loopback())
+        || matches!(session.meeting.join_url.host(), Some(url::Host::Ipv6(ip)) if ip.is_loopback())
+        || session.meeting.join_url.host_str() == Some("localhost");
+    Some(BotSpec {
+        bot: session.id,
+        tenant: session.tenant.clone(),
+        attempt: session.attempt,
+        meeting: session.meeting.clone(),
+        bot_name: session.bot_name.clone(),
+        leave: session.leave.clone(),
+        media: session.media.clone(),
+        custom_attributes: session.custom_attributes.clone(),
+        pack,
+        storage: setup.storage.clone(),
+        segment_seconds: u32::try_from(setup.config.segment.as_secs()).unwrap_or(5).max(1),
+        browser: muster_session::protocol::BrowserSpec {
+            executable: setup.browser.executable.clone(),
+            extra_args: setup.browser.extra_args.clone(),
+            allow_loopback: loopback,
+            profile_root: Some(setup.profile_root.clone()),
+        },
+        speech: session.media.streaming.as_ref().and(setup.speech.clone()),
+        allow_private: setup.allow_private.clone(),
+        join_timeout_ms: u64::try_from(setup.config.join_timeout.as_millis()).unwrap_or(u64::MAX),
+        capture_timeout_ms: u64::try_from(setup.config.capture_timeout.as_millis()).unwrap_or(u64::MAX),
+    })
+}

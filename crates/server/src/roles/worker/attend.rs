@@ -1,0 +1,155 @@
+//! One bot, from launch to the last word about it.
+
+use std::time::Duration;
+
+use muster_runtime::{BotHandle, Exit};
+use muster_session::protocol::{Command, Report};
+use muster_session::{BotId, EndReason, Input, Session};
+use muster_store::LogEntry;
+use serde_json::json;
+
+use super::leases::{Holding, Leases, Order};
+use super::{WorkerSetup, spec};
+use crate::roles::{ApplyError, Backend};
+
+/// Pause between tries to write to a store that is out of reach.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// Launches and attends the bot of a session that was just acquired. Returns when nothing of it is left.
+pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, leases: &Leases, session: Session) {
+    let (bot, fencing) = (session.id, session.fencing);
+    let mut holding = leases.hold(bot, fencing);
+    tracing::info!(%bot, attempt = session.attempt, meeting = session.meeting.key, "launching");
+    let Some(spec) = spec(setup, &session) else {
+        let message = format!("this worker has no platform pack `{}`", session.meeting.platform);
+        gone(backend, bot, fencing, EndReason::Internal, message).await;
+        return;
+    };
+    let handle = match setup.launcher.launch(&spec).await {
+        Ok(handle) => handle,
+        Err(error) => {
+            tracing::warn!(%bot, %error, "launch failed");
+            gone(backend, bot, fencing, EndReason::LaunchTimeout, format!("launch failed: {error}")).await;
+            return;
+        }
+    };
+    let mut attendant = Attendant { backend, setup, bot, fencing, lines: 0 };
+    let exit = attendant.follow(handle, &mut holding).await;
+    tracing::info!(%bot, exit = ?exit, "bot process ended");
+    // Refused if the bot's own last word was written: then this is old news.
+    gone(backend, bot, fencing, EndReason::BotCrashed, format!("the bot process ended: {}", exit_text(&exit))).await;
+}
+
+fn exit_text(exit: &Exit) -> String {
+    match exit.status {
+        Some(status) => status.to_string(),
+        None => "unknown status".to_owned(),
+    }
+}
+
+struct Attendant<'a> {
+    backend: &'a Backend,
+    setup: &'a WorkerSetup,
+    bot: BotId,
+    fencing: u64,
+    lines: u64,
+}
+
+impl Attendant<'_> {
+    async fn follow(&mut self, mut handle: BotHandle, holding: &mut Holding) -> Exit {
+        let mut asked = Order::Stay;
+        loop {
+            tokio::select! {
+                report = handle.next_report() => match report {
+                    Some(report) => {
+                        if self.take(report).await.is_err() {
+                            handle.kill().await;
+                        }
+                    }
+                    None => return handle.wait().await,
+                },
+                changed = holding.orders.changed() => {
+                    let order = *holding.orders.borrow_and_update();
+                    if changed.is_err() || order <= asked {
+                        continue;
+                    }
+                    asked = order;
+                    match order {
+                        Order::Stay => {}
+                        Order::Leave => self.ask(&mut handle, EndReason::LeaveRequested).await,
+                        Order::GoingDown => self.ask(&mut handle, EndReason::WorkerShutdown).await,
+                        Order::Lost => handle.kill().await,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts the polite way out; its reports keep coming, and the grace period ends in a kill.
+    async fn ask(&self, handle: &mut BotHandle, reason: EndReason) {
+        tracing::info!(bot = %self.bot, %reason, "asking the bot to leave");
+        handle.begin_stop(Command::Leave { reason }, self.setup.config.stop_grace).await;
+    }
+
+    /// Writes down what the bot says. `Err` means that the session is no longer ours.
+    async fn take(&mut self, report: Report) -> Result<(), ()> {
+        if let Some(line) = self.log_line(&report) {
+            if let Err(error) = self.backend.store.append_log(self.bot, &[line]).await {
+                tracing::warn!(bot = %self.bot, %error, "a log line was lost");
+            }
+            return Ok(());
+        }
+        if matches!(report, Report::Health { .. } | Report::Ready) {
+            tracing::debug!(bot = %self.bot, ?report, "report");
+            return Ok(());
+        }
+        tracing::info!(bot = %self.bot, ?report, "report");
+        commit(self.backend, self.bot, Input::Report { fencing: self.fencing, report }).await
+    }
+
+    fn log_line(&mut self, report: &Report) -> Option<LogEntry> {
+        self.lines += 1;
+        let key = format!("{}:{}", self.fencing, self.lines);
+        Some(match report {
+            Report::Participant { at, joined, id, name } => LogEntry {
+                kind: "participant".into(),
+                key,
+                at: *at,
+                data: json!({"id": id, "name": name, "joined": joined, "at": at}),
+            },
+            Report::Chat { at, id, from, name, text } => LogEntry {
+                kind: "chat".into(),
+                key: id.clone(),
+                at: *at,
+                data: json!({"id": id, "from": from, "name": name, "text": text, "at": at}),
+            },
+            Report::Note { at, level, text } => {
+                tracing::info!(bot = %self.bot, level, text, "note");
+                LogEntry { kind: "note".into(), key, at: *at, data: json!({"level": level, "text": text, "at": at}) }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The bot is gone; whether that is news is the machine's to say.
+async fn gone(backend: &Backend, bot: BotId, fencing: u64, reason: EndReason, message: String) {
+    let _ = commit(backend, bot, Input::BotGone { fencing, reason, message }).await;
+}
+
+/// Writes until the store answers. `Err` when the session is somebody else's or gone.
+async fn commit(backend: &Backend, bot: BotId, input: Input) -> Result<(), ()> {
+    loop {
+        match backend.apply(bot, input.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(ApplyError::Rejected(muster_session::Rejected::NotNow { .. })) => return Ok(()),
+            Err(ApplyError::Rejected(muster_session::Rejected::StaleToken { .. }) | ApplyError::Missing) => {
+                return Err(());
+            }
+            Err(ApplyError::Store(error)) => {
+                tracing::warn!(%bot, %error, "the store does not answer; trying again");
+                tokio::time::sleep(STORE_RETRY).await;
+            }
+        }
+    }
+}

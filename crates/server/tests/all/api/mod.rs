@@ -1,0 +1,16 @@
+//! The HTTP API on the real embedded store, called through its router.
+#![expect(clippy::unwrap_used, reason = "a test may end where something is missing")]
+
+mod artifacts;
+mod create;
+mod errors;
+mod harness;
+mod ledger;
+mod lifecycle;
+mod list;
+mod malformed;
+mod media;
+mod openapi;
+mod parallel;
+mod scheduled;
+mod transcripts;

@@ -1,0 +1,7 @@
+//! Integration tests of the server: one binary, one module per part.
+
+mod api;
+mod crash;
+mod e2e;
+mod harness;
+mod live;
