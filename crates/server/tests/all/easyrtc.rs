@@ -69,7 +69,10 @@ impl Speaker {
         std::fs::write(&file, wav::write(RATE, 1, &tone::sine(TONE_HZ, 2_000, 0.5, RATE))).unwrap();
         let spec = BrowserSpec {
             allow_loopback: true,
-            extra_args: vec![format!("--use-file-for-fake-audio-capture={}", file.display())],
+            extra_args: vec![
+                "--use-fake-device-for-media-stream".to_owned(),
+                format!("--use-file-for-fake-audio-capture={}", file.display()),
+            ],
             ..BrowserSpec::default()
         };
         let browser = Browser::launch(&spec).await.unwrap();
@@ -78,8 +81,8 @@ impl Speaker {
         page.evaluate("connect()").await.unwrap();
         until(&page, "document.getElementById('iam').textContent.startsWith('I am ') && audioCurrentId !== null").await;
         // Sound as it is: what the browser does to speech would change a tone.
-        let plain = "const get = MediaDevices.prototype.getUserMedia; MediaDevices.prototype.getUserMedia = function (c) { \
-             c.audio = {echoCancellation: false, noiseSuppression: false, autoGainControl: false}; return get.call(this, c) }; \
+        let plain = "easyrtc._presetMediaConstraints = \
+             {audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}, video: false}; \
              createMediaStream()";
         page.evaluate(plain).await.unwrap();
         until(&page, "document.querySelector('#localVideos video') !== null").await;

@@ -2,6 +2,7 @@
 
 mod api;
 mod crash;
+mod easyrtc;
 mod e2e;
 mod harness;
 mod live;
