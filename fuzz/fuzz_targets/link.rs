@@ -9,8 +9,8 @@ use muster_platform::pack::Packs;
 
 static PACKS: LazyLock<Packs> = LazyLock::new(Packs::builtin);
 
-fuzz_target!(|text: &str| {
-    match recognise(text, &PACKS) {
+fuzz_target!(|data: &[u8]| {
+    match recognise(&String::from_utf8_lossy(data), &PACKS) {
         Ok(found) => {
             assert!(matches!(found.join_url.scheme(), "http" | "https"));
             assert!(found.join_url.has_host() && !found.key.is_empty());

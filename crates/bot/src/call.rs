@@ -41,9 +41,16 @@ pub(crate) struct Due {
 #[derive(Clone, Debug)]
 enum Stage {
     /// On the way in; the step it is at, if it got to one.
-    Joining { step: Option<String> },
-    Lobby { since: Timestamp },
-    InCall { presence: Presence, capture: CaptureWatch },
+    Joining {
+        step: Option<String>,
+    },
+    Lobby {
+        since: Timestamp,
+    },
+    InCall {
+        presence: Presence,
+        capture: CaptureWatch,
+    },
 }
 
 /// One attempt at one meeting.
@@ -150,7 +157,9 @@ fn detection(policy: &LeavePolicy) -> Option<&BotDetection> {
 fn not_joined(timeout: Duration, step: Option<&str>) -> End {
     let seconds = timeout.as_secs();
     match step {
-        Some(step) => End::new(EndReason::UiChanged, format!("not in the meeting after {seconds} s; stuck at step `{step}`")),
+        Some(step) => {
+            End::new(EndReason::UiChanged, format!("not in the meeting after {seconds} s; stuck at step `{step}`"))
+        }
         None => End::new(EndReason::ConnectionLost, format!("the meeting page did not load within {seconds} s")),
     }
 }

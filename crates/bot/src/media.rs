@@ -33,7 +33,7 @@ use timing::Timing;
 /// How long a frame waits for late blocks. A recording has time ...
 const DELAY_MS: u32 = 1_000;
 /// ... and a live listener does not: a block of 100 ms comes 100 ms late by itself, and the rest is for a busy machine.
-const LIVE_DELAY_MS: u32 = 400;
+const LIVE_DELAY_MS: u32 = 500;
 /// Frames are given out a few at a time: live audio goes out in frames of 100 ms anyway, and waking up costs.
 const BATCH_US: u64 = 80_000;
 

@@ -49,13 +49,12 @@ impl Opener for InBrowser {
     async fn open(&self, spec: &BotSpec, reporter: &Reporter, clock: Clock) -> Result<BrowserPage, End> {
         let pack = Pack::parse(&spec.pack)
             .map_err(|error| End::new(EndReason::Internal, format!("the platform pack cannot be used: {error}")))?;
-        let browser = Browser::launch(&spec.browser)
-            .await
-            .map_err(|error| End::new(EndReason::LaunchTimeout, format!("the browser could not be started: {error}")))?;
+        let browser = Browser::launch(&spec.browser).await.map_err(|error| {
+            End::new(EndReason::LaunchTimeout, format!("the browser could not be started: {error}"))
+        })?;
         tracing::info!(pid = browser.pid(), "the browser runs");
         reporter.say(Report::Joining { at: clock.now() });
-        let visit =
-            Visit { pack: Arc::new(pack), url: spec.meeting.join_url.clone(), bot_name: spec.bot_name.clone() };
+        let visit = Visit { pack: Arc::new(pack), url: spec.meeting.join_url.clone(), bot_name: spec.bot_name.clone() };
         match MeetingPage::open(&browser, visit).await {
             Ok(page) => Ok(BrowserPage { browser, page }),
             Err(error) => {

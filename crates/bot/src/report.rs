@@ -91,7 +91,12 @@ async fn write(
         waiting.fetch_sub(1, Ordering::Relaxed);
         let mut line = serde_json::to_vec(&report).expect("a report has only string keys");
         line.push(b'\n');
-        if let Err(error) = async { output.write_all(&line).await?; output.flush().await }.await {
+        if let Err(error) = async {
+            output.write_all(&line).await?;
+            output.flush().await
+        }
+        .await
+        {
             // The end of the commands tells the bot to leave; there is nobody left to tell.
             tracing::warn!(%error, "the supervisor is gone");
             return;

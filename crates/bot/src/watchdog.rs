@@ -188,13 +188,11 @@ mod tests {
 
     #[test]
     fn a_room_that_mutes_later_is_no_fault() {
-        let found = run(600, |s| {
-            Hearing {
-                samples: u64::try_from(s.min(30)).unwrap(),
-                received_bytes: bytes(s.min(33)),
-                peak_dbfs: -20.0,
-                ..COMPANY
-            }
+        let found = run(600, |s| Hearing {
+            samples: u64::try_from(s.min(30)).unwrap(),
+            received_bytes: bytes(s.min(33)),
+            peak_dbfs: -20.0,
+            ..COMPANY
         });
         assert_eq!(found, [(41, "nobody sends")], "the figures lag by three seconds");
     }
@@ -203,8 +201,11 @@ mod tests {
     fn silence_that_is_captured_is_called_silence() {
         let found = run(600, |s| Hearing { samples: bytes(s).unwrap(), received_bytes: bytes(s), ..COMPANY });
         assert_eq!(found, [(31, "silent")]);
-        let found = run(600, |s| {
-            Hearing { samples: bytes(s).unwrap(), received_bytes: bytes(s), peak_dbfs: if s < 20 { -90.0 } else { -30.0 }, ..COMPANY }
+        let found = run(600, |s| Hearing {
+            samples: bytes(s).unwrap(),
+            received_bytes: bytes(s),
+            peak_dbfs: if s < 20 { -90.0 } else { -30.0 },
+            ..COMPANY
         });
         assert_eq!(found, []);
     }

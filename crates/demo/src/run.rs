@@ -44,7 +44,7 @@ pub(crate) async fn run(whisper: Whisper) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
         Err(error) => {
-            println!("\n✗ {error:#}\n\nThe demo could not be finished; {}", said(&log));
+            println!("\n✗ {error:#}\n\nThe demo could not be finished. {}", said(&log));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -120,7 +120,7 @@ async fn warm_up(whisper: &Whisper) -> anyhow::Result<()> {
     tokio::time::timeout(WARM_UP_TIMEOUT, server.transcribe(&silence, None))
         .await
         .with_context(|| format!("{} did not answer within {} s", whisper.url, WARM_UP_TIMEOUT.as_secs()))?
-        .with_context(|| format!("{} (MUSTER_DEMO_WHISPER_URL) does not transcribe", whisper.url))?;
+        .map_err(|error| anyhow::anyhow!("{} (MUSTER_DEMO_WHISPER_URL) does not transcribe: {error}", whisper.url))?;
     Ok(())
 }
 

@@ -83,9 +83,9 @@ impl Server {
         };
         server.url = match tokio::time::timeout(START_TIMEOUT, listening).await {
             Ok(Ok(url)) => url,
-            Ok(Err(error)) => return Err(error.context(said(&setup.log_file))),
+            Ok(Err(error)) => bail!("the server did not start: {error}. {}", said(&setup.log_file)),
             Err(_) => {
-                bail!("the server did not listen within {} s; {}", START_TIMEOUT.as_secs(), said(&setup.log_file))
+                bail!("the server did not listen within {} s. {}", START_TIMEOUT.as_secs(), said(&setup.log_file))
             }
         };
         // What else it prints is read, so that the pipe never fills.
@@ -137,9 +137,12 @@ fn kill(pid: u32, signal: Signal) {
 pub(crate) fn said(log: &Path) -> String {
     const LINES: usize = 8;
     let text = std::fs::read_to_string(log).unwrap_or_default();
+    if text.is_empty() {
+        return "The server had not logged anything.".to_owned();
+    }
     let lines: Vec<&str> = text.lines().collect();
     let last = lines[lines.len().saturating_sub(LINES)..].join("\n    ");
-    format!("the end of {}:\n    {last}", log.display())
+    format!("The end of {}:\n    {last}", log.display())
 }
 
 /// `MUSTER_DEMO_SERVER_BIN`, or `muster` next to this program.

@@ -40,7 +40,7 @@ pub(crate) async fn up(whisper: Option<Whisper>) -> anyhow::Result<ExitCode> {
     };
     print!("{}", welcome(&server.url, &key, whisper.is_some(), &setup));
     tokio::select! {
-        status = server.ended() => bail!("the server ended with {}; {}", status?, said(&setup.log_file)),
+        status = server.ended() => bail!("the server ended with {}. {}", status?, said(&setup.log_file)),
         signal = &mut interrupted => println!("\n{}: stopping", signal?),
     }
     server.stop().await;

@@ -113,10 +113,8 @@ fn speakers(transcript: &[Segment]) -> Check {
     let held = rates.iter().all(|rate| *rate <= SPEAKER_WER_MAX) && strangers.is_empty();
     let each: Vec<String> =
         SPEAKERS.iter().zip(rates).map(|(speaker, rate)| format!("{} {} wrong", speaker.name, percent(rate))).collect();
-    let mut text = format!("both speakers labelled right ({})", each.join(", "));
-    if let Some(stranger) = strangers.first() {
-        text.push_str(&format!(" — words of a stranger: {stranger:?}"));
-    }
+    let stranger = strangers.first().map_or_else(String::new, |name| format!(" — words of a stranger: {name:?}"));
+    let text = format!("both speakers labelled right ({}){stranger}", each.join(", "));
     check(held, text)
 }
 

@@ -66,8 +66,8 @@ pub enum CaptureEvent {
     Audio {
         /// As given at its start.
         track: u32,
-        /// When the first sample was heard: microseconds since the Unix epoch by the page's clock. Never goes back
-        /// within a track.
+        /// When the first sample reached the page, before the jitter buffer: microseconds since the Unix epoch by the
+        /// page's clock. Never goes back within a track.
         at_us: u64,
         /// The samples.
         pcm: Vec<i16>,

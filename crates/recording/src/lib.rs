@@ -1,9 +1,9 @@
 //! Recordings: numbered segments written during the call, joined by an idempotent finalise step after it.
 //!
 //! A [`Writer`] in the bot encodes frames as they come and stores a file every few seconds, so a bot that is killed
-//! loses at most the segment it was working on. [`finalise`], in a worker, joins what is there: packets are copied, not
-//! encoded again; what is missing becomes silence, so that the recording keeps the call's time. It may run twice or
-//! after any crash and gives the same bytes.
+//! loses at most the segment it was working on. [`finalise`](finalise()), in a worker, joins what is there: packets
+//! are copied, not encoded again; what is missing becomes silence, so that the recording keeps the call's time. It may
+//! run twice or after any crash and gives the same bytes.
 //!
 //! Below the prefix of a bot:
 //!

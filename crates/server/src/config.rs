@@ -1,6 +1,6 @@
 //! Configuration: defaults < file < environment < flags.
 //!
-//! Every key is read in [`Config::read`], one line a key, with its default, range and description. The same lines make
+//! Every key is read in `Config::read`, one line a key, with its default, range and description. The same lines make
 //! the default file, so it cannot disagree with the code. All mistakes are reported together.
 
 mod reader;

@@ -4,7 +4,8 @@ mod wire;
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use wire::{rounded, seconds};
@@ -89,17 +90,19 @@ pub async fn transcribe_tracks(
 ) -> Result<Transcript, Error> {
     let duration_ms = tracks.iter().map(|track| track.start_ms + duration_ms(&track.pcm16k)).max().unwrap_or(0);
     let tracks = continuous(tracks);
-    let pieces =
-        tracks.iter().flat_map(|track| runs::pieces(&track.pcm16k).into_iter().map(move |range| (track, range)));
-    let recognised: Vec<_> = stream::iter(pieces.collect::<Vec<_>>())
-        .map(|(track, range)| async move {
-            let offset_ms = track.start_ms + (range.start / SAMPLES_PER_MS) as u64;
-            let recognised = speech.transcribe(&track.pcm16k[range], language).await?;
-            Ok::<_, Error>((track, offset_ms, recognised))
-        })
-        .buffered(CONCURRENCY)
-        .try_collect()
-        .await?;
+    let mut pieces: Vec<BoxFuture<'_, Result<_, Error>>> = Vec::new();
+    // Made in a loop: with a closure over borrowed tracks the compiler cannot see that the whole may be spawned.
+    for track in &tracks {
+        for range in runs::pieces(&track.pcm16k) {
+            let piece = async move {
+                let offset_ms = track.start_ms + (range.start / SAMPLES_PER_MS) as u64;
+                let recognised = speech.transcribe(&track.pcm16k[range], language).await?;
+                Ok((track, offset_ms, recognised))
+            };
+            pieces.push(piece.boxed());
+        }
+    }
+    let recognised: Vec<_> = stream::iter(pieces).buffered(CONCURRENCY).try_collect().await?;
     let language = recognised.iter().find_map(|(_, _, recognised)| recognised.language.clone());
     let segments = recognised
         .into_iter()

@@ -39,7 +39,7 @@ impl Utterance {
     }
 }
 
-/// Builds the utterances of one participant. Holds at most [`HARD_LIMIT_MS`] of audio.
+/// Builds the utterances of one participant. Holds at most `HARD_LIMIT_MS` of audio.
 #[derive(Clone, Debug, Default)]
 pub struct UtteranceBuilder {
     /// The last frames before speech.

@@ -88,8 +88,14 @@ impl Track {
             (self.error, self.slipping) = (0.0, false);
             stamped.max(floor).max(self.end.unwrap_or(floor))
         };
-        let pcm = if continued.is_some() { pcm } else { drop_front(pcm, first - stamped, &mut stats.late_samples) };
         let mut at = first;
+        let pcm = if continued.is_none() {
+            drop_front(pcm, first - stamped, &mut stats.late_samples)
+        } else if pcm.iter().all(|sample| *sample == 0) {
+            self.make_up(&mut at, pcm, floor, stats)
+        } else {
+            pcm
+        };
         for part in pcm.chunks(SLIP_EVERY) {
             at = self.place(at, part, floor, stats);
         }
@@ -101,6 +107,17 @@ impl Track {
             }
             self.end = Some(at);
         }
+    }
+
+    /// Digital silence is where time is made up at once: more or less of it cannot be heard. Answers what is left of it.
+    fn make_up<'a>(&mut self, at: &mut i64, silence: &'a [i16], floor: i64, stats: &mut Stats) -> &'a [i16] {
+        let off = (self.error as i64).clamp(-(silence.len() as i64), FRAME as i64);
+        stats.slipped_samples += off.unsigned_abs();
+        self.slipped(-(off as f32));
+        if off > 0 {
+            *at = self.write(*at, &[0; FRAME][..off as usize], floor, stats);
+        }
+        &silence[off.min(0).unsigned_abs() as usize..]
     }
 
     /// Copies one part into the ring, slipping a sample if the clock drifts, and answers where it ends.

@@ -1,8 +1,7 @@
 use super::*;
 use crate::spec_for_tests;
 
-const QUIET: Hearing =
-    Hearing { others: 0, tracks: 0, samples: 0, received_bytes: None, peak_dbfs: f32::NEG_INFINITY };
+const QUIET: Hearing = Hearing { others: 0, tracks: 0, samples: 0, received_bytes: None, peak_dbfs: f32::NEG_INFINITY };
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1_000)

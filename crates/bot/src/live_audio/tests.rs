@@ -84,7 +84,11 @@ async fn listen(mut socket: WebSocket, limit: Option<usize>) -> Heard {
 
 fn settings(url: &str, open: bool) -> Settings {
     let policy = if open { Policy::new(["127.0.0.0/8"]).unwrap() } else { Policy::default() };
-    Settings { bot: BotId::from_uuid("0198f0a0-0000-7000-8000-000000000001".parse().unwrap()), url: url.parse().unwrap(), policy }
+    Settings {
+        bot: BotId::from_uuid("0198f0a0-0000-7000-8000-000000000001".parse().unwrap()),
+        url: url.parse().unwrap(),
+        policy,
+    }
 }
 
 struct Bench {
@@ -140,8 +144,12 @@ async fn a_receiver_reads_ready_then_labelled_audio_then_close_1000() {
     assert_eq!((&ready["type"], &ready["bot_id"]), (&"ready".into(), &"0198f0a0-0000-7000-8000-000000000001".into()));
     assert!(ready["message"].is_string());
     let labels: Vec<_> = heard.frames.iter().map(|f| (f.id.as_str(), f.name.as_str(), f.pcm[0], f.pcm.len())).collect();
-    let want =
-        [("p1", "Ada Löß", 7, 4800), ("p2", "Grace", -8, 4800), ("NoSpeaker", "NoSpeaker", 9, 4800), ("p1", "Ada Löß", 10, 960)];
+    let want = [
+        ("p1", "Ada Löß", 7, 4800),
+        ("p2", "Grace", -8, 4800),
+        ("NoSpeaker", "NoSpeaker", 9, 4800),
+        ("p1", "Ada Löß", 10, 960),
+    ];
     assert_eq!(labels, want);
 }
 
@@ -175,7 +183,10 @@ async fn a_lost_connection_is_made_again_with_a_new_ready() {
     let mut note = String::new();
     tokio::time::timeout(PATIENCE, tokio::io::AsyncBufReadExt::read_line(&mut said, &mut note)).await.unwrap().unwrap();
     let note: Report = serde_json::from_str(&note).unwrap();
-    assert!(matches!(&note, Report::Note { level, text, .. } if level == "warn" && text.contains("trying again")), "{note:?}");
+    assert!(
+        matches!(&note, Report::Note { level, text, .. } if level == "warn" && text.contains("trying again")),
+        "{note:?}"
+    );
     for n in 3..6 {
         push_frame(&mut live, n, ada());
     }

@@ -39,7 +39,8 @@ impl Outlets {
     /// Prepares everything and connects nothing. What is wrong with the settings is found here, before anybody is
     /// bothered by a bot that cannot work.
     pub(crate) fn prepare(spec: &BotSpec) -> Result<Self, End> {
-        let fail = |what: &str, error: &dyn std::fmt::Display| End::new(EndReason::Internal, format!("{what}: {error}"));
+        let fail =
+            |what: &str, error: &dyn std::fmt::Display| End::new(EndReason::Internal, format!("{what}: {error}"));
         let store = storage::open(&spec.storage).map_err(|error| fail("the storage cannot be used", &error))?;
         let policy = Policy::new(spec.allow_private.iter().map(String::as_str))
             .map_err(|error| fail("the list of allowed private addresses is wrong", &error))?;

@@ -51,7 +51,9 @@ impl Pressure {
         if wanted > self.given_up {
             self.given_up = wanted;
             return Some(match wanted {
-                GivenUp::Tracks => "the machine is overloaded: only the mix is recorded, without participants' own audio",
+                GivenUp::Tracks => {
+                    "the machine is overloaded: only the mix is recorded, without participants' own audio"
+                }
                 _ => "the machine is overloaded: live audio and live words pause",
             });
         }

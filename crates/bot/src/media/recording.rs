@@ -85,7 +85,9 @@ impl Told {
     fn about(&mut self, stats: &WriterStats) -> Vec<String> {
         let mut complaints = Vec::new();
         match &stats.last_error {
-            Some(error) if !self.failing => complaints.push(format!("segments cannot be stored; trying again: {error}")),
+            Some(error) if !self.failing => {
+                complaints.push(format!("segments cannot be stored; trying again: {error}"))
+            }
             _ => {}
         }
         self.failing = stats.last_error.is_some();
@@ -95,7 +97,9 @@ impl Told {
             self.dropped = stats.segments_dropped;
         }
         if stats.tracks_refused > self.refused {
-            complaints.push("more people speak than can be recorded by themselves; the others are in the mix only".to_owned());
+            complaints.push(
+                "more people speak than can be recorded by themselves; the others are in the mix only".to_owned(),
+            );
             self.refused = u64::MAX;
         }
         complaints
@@ -117,7 +121,10 @@ mod tests {
         assert!(told.about(&failing).is_empty());
         assert_eq!(told.about(&losing).len(), 2);
         let losing_more = WriterStats { segments_dropped: 5, tracks_refused: 9, ..losing };
-        assert_eq!(told.about(&losing_more), ["3 segments of the recording are lost: the storage was out for too long"]);
+        assert_eq!(
+            told.about(&losing_more),
+            ["3 segments of the recording are lost: the storage was out for too long"]
+        );
         assert!(told.about(&WriterStats { segments_dropped: 5, tracks_refused: 9, ..fine }).is_empty());
         assert_eq!(told.about(&WriterStats { segments_dropped: 5, tracks_refused: 9, ..failing }).len(), 1, "again");
     }

@@ -9,12 +9,12 @@ use muster_session::Timestamp;
 use muster_session::protocol::{BotSpec, HealthFigures};
 use serde_json::{Value, json};
 
+use super::Finished;
 use super::outlets::Outlets;
 use super::pressure::{GivenUp, Pressure};
 use super::recording::Recording;
 use super::voices::{Voices, person};
 use super::words::Words;
-use super::Finished;
 use crate::live_audio::LiveAudio;
 use crate::report::{Level, Reporter};
 use crate::room::Person;

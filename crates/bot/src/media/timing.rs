@@ -50,7 +50,11 @@ impl Timing {
         let note = shift.map(|shift| {
             let by = shift - self.shift_us;
             (self.shift_us, self.age_us) = (shift, age - shift);
-            format!("the clock of the page differs; audio is placed {} ms {}", by.abs() / 1_000, if by > 0 { "later" } else { "earlier" })
+            format!(
+                "the clock of the page differs; audio is placed {} ms {}",
+                by.abs() / 1_000,
+                if by > 0 { "later" } else { "earlier" }
+            )
         });
         (stamped.saturating_add(self.shift_us), note)
     }

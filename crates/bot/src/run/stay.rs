@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_platform::meeting::{PageEvent, Participant};
-use muster_session::protocol::{BotSpec, HealthFigures, Report};
 use muster_session::Timestamp;
+use muster_session::protocol::{BotSpec, HealthFigures, Report};
 use serde_json::json;
 use tokio::io::AsyncRead;
 

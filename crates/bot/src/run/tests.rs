@@ -208,7 +208,7 @@ async fn every_state_is_reported_once() {
     }
     bench.show(PageEvent::Over { reason: EndReason::Kicked, message: "removed".into() });
     let (reports, _) = bench.rest().await;
-    let expected = ["joining", "waiting_room", "admitted", "recording", "note", "leaving", "ended"];
+    let expected = ["ready", "joining", "waiting_room", "admitted", "recording", "note", "leaving", "ended"];
     assert_eq!(names(&reports), expected);
     let (reason, message, _) = ended(&reports);
     assert_eq!(reason, EndReason::Kicked);
@@ -259,7 +259,7 @@ async fn what_goes_wrong_at_the_start_is_said_with_its_reason() {
     assert_eq!(ended(&reports), (EndReason::LaunchTimeout, "the browser could not be started: no such file", 0));
     let nowhere = |spec: &mut BotSpec| spec.storage = "ftp://nowhere/".parse().unwrap();
     let (reports, _) = bench(Some(Ok(())), nowhere).rest().await;
-    assert_eq!(names(&reports), ["leaving", "ended"], "nobody is bothered");
+    assert_eq!(names(&reports), ["ready", "leaving", "ended"], "nobody is bothered");
     assert_eq!(ended(&reports).0, EndReason::Internal);
 }
 

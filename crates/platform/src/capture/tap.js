@@ -4,6 +4,8 @@ const BATCH = 4800;
 // Blocks that wait while the page is busy: 5 s.
 const WAITING_BLOCKS = 500;
 const HELD_BATCHES = 50;
+// For the first figures of the jitter buffer.
+const HELD_BATCHES_FOR_FIGURES = 3;
 
 // Reads one attachment of a track until it ends or is replaced.
 class Tap {
@@ -113,10 +115,11 @@ class Tap {
     }
     this.filled = 0;
     this.loud = false;
-    if (this.timeline.unsettled() && this.held.length < HELD_BATCHES && !last) return;
+    const most = this.timeline.unsettled() ? HELD_BATCHES : this.timeline.known() ? 0 : HELD_BATCHES_FOR_FIGURES;
+    if (this.held.length < most && !last) return;
     let left = this.held.reduce((sum, { samples }) => sum + samples, 0);
     for (const { samples, text } of this.held) {
-      say(`a ${this.number} ${this.timeline.stamp(left)} ${samples} ${text}`);
+      say(`a ${this.number} ${this.timeline.stamp(left, text === '-')} ${samples} ${text}`);
       left -= samples;
     }
     this.held = [];

@@ -4,7 +4,7 @@ function start(pc, transceiver, streams) {
   const track = transceiver.receiver.track;
   for (const known of tracks) if (known.transceiver === transceiver) finish(known);
   number += 1;
-  const entry = { number, pc, transceiver, track, streams, tap: null };
+  const entry = { number, pc, transceiver, track, streams, tap: null, figures: null };
   tracks.add(entry);
   announce(entry);
   listen(track, 'ended', () => finish(entry));
@@ -22,6 +22,7 @@ function attach(entry) {
     before?.stop();
     const tap = new Tap(entry.track, entry.number);
     tap.timeline.lastUs = before?.timeline.lastUs ?? 0;
+    if (before?.timeline.bufferedUs != null) tap.timeline.buffered(before.timeline.bufferedUs);
     entry.tap = tap;
     tap.run(() => {
       if (entry.tap !== tap || !tracks.has(entry)) return;

@@ -8,6 +8,8 @@ const dom = (() => {
   const normal = (text) => text.replace(/[\u2018\u2019]/g, "'").replace(/\s+/g, " ").trim();
   const textOf = (element) => normal(element.innerText ?? element.textContent ?? "");
   const isVisible = (element, size) => {
+    // The body of a page with nothing in it yet has no height, and yet it is there.
+    if (element === document.body && !size) return true;
     const box = element.getBoundingClientRect();
     const [width, height] = size ?? [1, 1];
     return box.width >= width && box.height >= height

@@ -4,9 +4,9 @@
 //! handler parses, calls one function of the domain and maps the result:
 //!
 //! - [`bots`]: create, list, look, remove, fetch; [`bots::request`] is the pure reader of the create request.
-//! - [`transcripts`], [`scheduled`]: the other two families of the reference.
-//! - [`media_links`]: signed links to stored objects.
-//! - [`probes`], [`openapi`]: for machines.
+//! - `transcripts`, `scheduled`: the other two families of the reference.
+//! - `media_links`: signed links to stored objects.
+//! - `probes`, `openapi`: for machines.
 //!
 //! Three things hold for every answer: it carries `x-request-id`, an error is `{"message"}`, and nothing of another
 //! tenant can be told from nothing at all.

@@ -1,6 +1,6 @@
 //! `muster doctor`: is everything here that a server on this machine needs?
 //!
-//! [`probe`] looks at the machine, [`judge`] decides what it means and how to mend it. Only the first does I/O.
+//! `probe` looks at the machine, `judge` decides what it means and how to mend it. Only the first does I/O.
 
 mod judge;
 mod probe;

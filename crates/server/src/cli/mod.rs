@@ -141,8 +141,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::RunBot => {
             log::init_bot();
-            runtime()?.block_on(muster_bot::run_from_stdio());
-            Ok(ExitCode::SUCCESS)
+            Ok(runtime()?.block_on(muster_bot::run_from_stdio()))
         }
     }
 }

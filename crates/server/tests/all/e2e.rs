@@ -73,6 +73,7 @@ async fn normal_call_until_the_host_ends_it() {
         assert_eq!(heard.len(), planned.len(), "{speaker}: planned {planned:?}, heard {heard:?}");
         for (want, (from, to)) in planned.iter().zip(&heard) {
             let at = started + i64::from(*from);
+            println!("{speaker}: recorded {} ms after it was sent", at - want);
             assert!((at - want).abs() <= TONE_TOLERANCE_MS, "{speaker}: sent at {want}, recorded at {at}");
             let length = i64::from(to - from);
             assert!((length - 1_000).abs() <= TONE_TOLERANCE_MS, "{speaker}: {length} ms long");

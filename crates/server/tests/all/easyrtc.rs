@@ -119,12 +119,24 @@ async fn a_page_of_another_author_is_joined_by_a_pack_alone() {
         .await;
     hook.event(&bot, "bot.recording").await;
     let segments = server.data.join(format!("media/recordings/default/{bot}/a1/mixed"));
-    let stored = || std::fs::read_dir(&segments).map_or(0, |files| files.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "ogg")).count());
+    let stored = || {
+        std::fs::read_dir(&segments)
+            .map_or(0, |files| files.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "ogg")).count())
+    };
     eventually("eight stored segments", || stored() >= 8).await;
     server.get(&format!("/api/v1/bots/{bot}/remove_bot")).await;
     let seen = hook.done(&bot).await;
     assert_lawful(&seen);
-    let want = ["bot.joining", "bot.inmeeting", "bot.recording", "bot.leaving", "bot.stopped", "manifest.completed", "audio.processed", "bot.done"];
+    let want = [
+        "bot.joining",
+        "bot.inmeeting",
+        "bot.recording",
+        "bot.leaving",
+        "bot.stopped",
+        "manifest.completed",
+        "audio.processed",
+        "bot.done",
+    ];
     assert_eq!(names(&seen), want);
 
     let audio = server.recording(&bot).await;

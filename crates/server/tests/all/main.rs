@@ -1,8 +1,10 @@
 //! Integration tests of the server: one binary, one module per part.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod api;
 mod crash;
-mod easyrtc;
 mod e2e;
+mod easyrtc;
 mod harness;
 mod live;

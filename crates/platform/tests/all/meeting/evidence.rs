@@ -22,6 +22,7 @@ const RULES: &[(&str, bool)] = &[
     ("selector = '#text'", true),
     ("selector = '#missing'", false),
     ("selector = '#missing, #text'", true),
+    ("selector = 'body'", true),
     ("selector = '#none'", false),
     ("selector = '#clear'", false),
     ("selector = '#unseen'", false),

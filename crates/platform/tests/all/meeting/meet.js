@@ -27,7 +27,10 @@ const apply = ({ state, roster, touch, chat, cover, dodge, go }) => {
     document.body.dataset.dodges = "";
     addEventListener("mousemove", () => { at("join").style.marginTop = "200px"; }, { once: true });
   }
-  if (go) location.assign(go);
+  if (!go) return;
+  location.assign(go);
+  // Further commands are for the next document.
+  return new Promise(() => {});
 };
 
 at("name").addEventListener("input", () => { at("join").disabled = at("name").value === ""; });
@@ -44,6 +47,6 @@ at("leave").addEventListener("click", () => {
 (async () => {
   for (let n = Number(sessionStorage.next ?? 0); ; n++) {
     sessionStorage.next = n + 1;
-    apply(await (await fetch(`/command/${n}`)).json());
+    await apply(await (await fetch(`/command/${n}`)).json());
   }
 })();

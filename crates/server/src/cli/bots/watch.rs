@@ -53,7 +53,7 @@ fn verdict(details: &Value) -> Option<Verdict> {
     let mut problems = Vec::new();
     let reason = details["end_reason"].as_str();
     let known = EndReason::ALL.iter().find(|known| Some(known.as_str()) == reason);
-    if !known.is_some_and(|reason| reason.terminal().status_code() == 200) {
+    if known.is_none_or(|reason| reason.terminal().status_code() != 200) {
         problems.push(ending(details).unwrap_or_else(|| "the server names no reason for the end".to_owned()));
     } else if details["StartTime"].is_string() {
         // A bot that was never in the call owes nothing.
