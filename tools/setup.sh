@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Installs what this machine lacks, and says nothing when it lacks nothing.
+#
+# Usage: tools/setup.sh PART...
+#   build     a C compiler and cmake, for the C libraries that crates carry
+#   browser   Chromium's headless shell
+#   speech    espeak-ng, for people who speak in tests
+#   python    .tools/venv with a local Whisper and MeetStream's SDK
+#   easyrtc   .tools/easyrtc with a meeting page of somebody else's, from npm
+#   nextest   cargo-nextest
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { echo "setup: $*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# debian PACKAGE...: as root installs them, otherwise prints the command that does.
+debian() {
+  [[ $# -gt 0 ]] || return 0
+  local install=(apt-get install -y --no-install-recommends "$@")
+  if ! have apt-get; then
+    say "missing, and this is no Debian: $*"
+    exit 1
+  fi
+  if [[ $(id -u) -ne 0 ]]; then
+    say "missing: $*. Install with:"
+    echo "  sudo apt-get update && sudo ${install[*]}" >&2
+    exit 1
+  fi
+  say "installing $*"
+  export DEBIAN_FRONTEND=noninteractive
+  # Lists of packages may be absent or old: only then are they fetched.
+  "${install[@]}" >/dev/null 2>&1 || { apt-get update -qq && "${install[@]}" >/dev/null; }
+}
+
+# missing COMMAND PACKAGE ...: the packages whose command is not there.
+missing() {
+  while [[ $# -gt 0 ]]; do
+    have "$1" || echo "$2"
+    shift 2
+  done
+}
+
+# once NAME FILE... -- COMMAND...: runs the command unless it has succeeded with exactly these files in this place.
+once() {
+  local name=$1 files=()
+  shift
+  while [[ $1 != -- ]]; do
+    files+=("$1")
+    shift
+  done
+  shift
+  local stamp=.tools/$name.stamp key
+  key=$({ pwd && cat "${files[@]}"; } | sha256sum | cut -d' ' -f1)
+  if [[ -f $stamp && $(<"$stamp") == "$key" ]]; then
+    return 0
+  fi
+  say "preparing .tools/$name"
+  rm -rf "$stamp" ".tools/$name"
+  mkdir -p .tools
+  "$@"
+  echo "$key" >"$stamp"
+}
+
+build() {
+  have cargo || {
+    say "missing: Rust 1.95 or newer (see rust-toolchain.toml)"
+    exit 1
+  }
+  local packages
+  mapfile -t packages < <(missing cc gcc c++ g++ cmake cmake make make)
+  # A C compiler without the headers of the C library compiles nothing.
+  [[ -e /usr/include/stdio.h ]] || packages+=(libc6-dev)
+  debian "${packages[@]}"
+}
+
+browser() {
+  local packages
+  mapfile -t packages < <(missing chromium-headless-shell chromium-headless-shell)
+  debian "${packages[@]}"
+}
+
+speech() {
+  local packages
+  mapfile -t packages < <(missing espeak-ng espeak-ng)
+  debian "${packages[@]}"
+}
+
+make_venv() {
+  python3 -m venv .tools/venv
+  .tools/venv/bin/pip install --quiet --disable-pip-version-check --no-input \
+    -r tools/requirements-whisper.txt -r tools/requirements-sdk.txt
+}
+
+python() {
+  python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
+  once venv tools/requirements-whisper.txt tools/requirements-sdk.txt -- make_venv
+}
+
+make_easyrtc() {
+  mkdir -p .tools/easyrtc
+  cp crates/server/tests/easyrtc/package*.json .tools/easyrtc/
+  npm ci --prefix .tools/easyrtc --no-audit --no-fund --ignore-scripts --loglevel=error >&2
+}
+
+easyrtc() {
+  local packages
+  mapfile -t packages < <(missing node nodejs npm npm)
+  debian "${packages[@]}"
+  once easyrtc crates/server/tests/easyrtc/package.json crates/server/tests/easyrtc/package-lock.json -- make_easyrtc
+}
+
+nextest() {
+  cargo nextest --version >/dev/null 2>&1 || {
+    say "installing cargo-nextest"
+    cargo install cargo-nextest --locked
+  }
+}
+
+for part in "$@"; do
+  case $part in
+    build | browser | speech | python | easyrtc | nextest) "$part" ;;
+    *)
+      say "no such part: $part"
+      exit 2
+      ;;
+  esac
+done

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Every test, with the programs they need. Arguments go to `cargo nextest run`. `make test` installs what this uses.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# A missing server is then a failure, not a skipped test.
+export MUSTER_REQUIRE_SERVERS=1
+export MUSTER_TEST_SDK_PYTHON=$PWD/.tools/venv/bin/python
+
+# The fuzz targets and the examples in the documentation first: the summary of the tests is to be the last thing said.
+tools/fuzz-build.sh
+cargo test --doc --workspace --locked --quiet
+.tools/venv/bin/python tools/whisper.py cargo nextest run --workspace --locked "$@"
