@@ -51,7 +51,12 @@ impl Server {
             format!("[hooks]\nallow_private = [\"127.0.0.0/8\", \"::1/128\"]\n[worker]\nheartbeat = \"500ms\"\nsegment = \"1s\"\nstop_grace = \"10s\"\n{extra_config}"),
         )
         .unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_muster"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+        // What the tests are told by environment is not for the server.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MUSTER_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .arg("--config")
