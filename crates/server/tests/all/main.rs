@@ -8,3 +8,4 @@ mod e2e;
 mod easyrtc;
 mod harness;
 mod live;
+mod sdk;
