@@ -176,7 +176,11 @@ impl Deliverer {
         let (outcome, retry_after, detail) = match answer {
             Ok(answer) => {
                 let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| decide::retry_after(value, now));
-                (Outcome::Answered(answer.status.as_u16()), retry_after, String::from_utf8_lossy(&answer.body).into_owned())
+                (
+                    Outcome::Answered(answer.status.as_u16()),
+                    retry_after,
+                    String::from_utf8_lossy(&answer.body).into_owned(),
+                )
             }
             Err(error) => (Outcome::NoAnswer, None, error.to_string()),
         };

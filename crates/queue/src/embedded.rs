@@ -90,6 +90,19 @@ impl EmbeddedQueue {
         Self::open_with_clock(dir, durability, Box::new(system_time))
     }
 
+    /// Ends every lease. For the start of a process: whoever held one is gone, because one process at a time has the queue,
+    /// so its messages need not wait for the end of their leases.
+    pub async fn end_leases(&self) -> Result<(), QueueError> {
+        let now = self.shared.now().as_millis();
+        let end = move |c: &rusqlite::Connection| -> Result<(), QueueError> {
+            c.execute("UPDATE message SET visible_at = ?1 WHERE leased AND visible_at > ?1", params![now])?;
+            Ok(())
+        };
+        self.shared.database.write(end).await?;
+        Topic::ALL.iter().for_each(|topic| self.shared.changed(*topic).notify_waiters());
+        Ok(())
+    }
+
     pub(crate) fn open_with_clock(dir: &Path, durability: Durability, clock: Clock) -> Result<Self, OpenError> {
         let database = Database::open(&dir.join(FILE), durability, SCHEMA)?;
         Ok(Self { shared: Arc::new(Shared { database, clock, changed: Default::default() }) })

@@ -107,6 +107,7 @@ async fn open_backend(config: &Config) -> anyhow::Result<(Arc<dyn SessionStore>,
         if config.durable { muster_embedded::Durability::Full } else { muster_embedded::Durability::Normal };
     let store = EmbeddedStore::open(&config.data_dir, durability).context("opening the session store")?;
     let queue = EmbeddedQueue::open(&config.data_dir, durability).context("opening the queue")?;
+    queue.end_leases().await.context("ending the leases of an earlier run")?;
     Ok((Arc::new(store), JobQueue::new(Arc::new(queue))))
 }
 

@@ -26,7 +26,8 @@ impl Hosts {
 
     /// The right to call a URL's host, or none while it has all it may have.
     pub(super) fn enter(&self, url: &Url) -> Option<HostPermit> {
-        let host = format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        let host =
+            format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let count = under_way.entry(host.clone()).or_default();
         if *count >= self.most {

@@ -231,7 +231,10 @@ async fn deliveries_of_a_bot_come_in_order_signed_and_once() {
 async fn every_attempt_sends_the_same_bytes_on_the_schedule_until_it_is_given_up() {
     let mut setup = Setup::new();
     let (receiver, _seen) = Receiver::start(&mut setup.tasks, true).await;
-    receiver.answer(1, [status(500), status(503), status(302), status(404), status(429), status(500), status(500), status(500)]);
+    receiver.answer(
+        1,
+        [status(500), status(503), status(302), status(404), status(429), status(500), status(500), status(500)],
+    );
     let bot = setup.bot(&receiver.url, 1).await;
     let deliverer = setup.deliverer(settings());
     let mut pauses = Vec::new();

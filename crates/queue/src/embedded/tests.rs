@@ -13,7 +13,7 @@ use muster_session::job::Topic;
 
 use super::{EmbeddedQueue, claim};
 use crate::conformance::Fixture;
-use crate::{Enqueue, Queue};
+use crate::{Enqueue, Queue, QueueError};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -70,6 +70,20 @@ async fn what_was_taken_for_a_receiver_that_is_gone_is_put_back_at_once() {
     let waiting = queue.receive(Topic::Jobs, 1, LONG, LONG);
     let (received, ()) = tokio::join!(biased; waiting, async { drop(taken) });
     assert_eq!(received.unwrap()[0].receives, 1, "as if never taken");
+}
+
+#[tokio::test]
+async fn leases_of_an_earlier_process_can_be_ended_at_once() {
+    let dir = Directory::new();
+    let queue = EmbeddedQueue::open(&dir.path, Durability::Normal).unwrap();
+    queue.enqueue(Topic::Jobs, Enqueue { payload: b"m".to_vec(), ..Enqueue::default() }).await.unwrap();
+    let taken = queue.receive(Topic::Jobs, 1, LONG, LONG).await.unwrap().remove(0);
+    drop(queue);
+    let queue = EmbeddedQueue::open(&dir.path, Durability::Normal).unwrap();
+    queue.end_leases().await.unwrap();
+    let again = queue.receive(Topic::Jobs, 1, LONG, LONG).await.unwrap().remove(0);
+    assert_eq!((again.payload.as_slice(), again.receives), (&b"m"[..], 2));
+    assert!(matches!(queue.ack(&taken.receipt).await, Err(QueueError::LeaseLost)), "its old holder has lost it");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::harness::{KEY, PATIENCE, Receiver, Server, assert_lawful, eventually, names};
+use crate::harness::{KEY, PATIENCE, Receiver, Server, assert_lawful, eventually, first_deliveries, names};
 
 /// Invariant: no acknowledged create is lost.
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn a_server_killed_with_a_bot_in_the_call_ends_the_session_after_its_retur
     server.kill_9();
     drop(server);
     let _server = Server::start_in(&data, "lease = \"3s\"");
-    let seen = hook.done(&bot).await;
+    let seen = first_deliveries(hook.done(&bot).await);
     assert_lawful(&seen);
     assert_eq!(seen.iter().find(|b| b["event"] == "bot.stopped").unwrap()["reason"], "worker_lost");
     eventually("the orphaned bot to end", || {
