@@ -45,8 +45,8 @@ async fn scripted_tones_are_heard_when_they_were_planned() {
         for (index, (from, to)) in heard.iter().enumerate() {
             let at = start + i64::from(*from);
             assert!((at - sent[index]).abs() <= TOLERANCE_MS, "{id}: sent at {}, heard at {at}", sent[index]);
-            // One packet, and the machine's mood at the moment of the step.
-            assert!((0..=60).contains(&(sent[index] - zero - planned[index])), "{id}: {} ms", sent[index] - zero);
+            // One packet: a step that finds the grid late is sent with the packet before it. And the machine's mood.
+            assert!((-20..=60).contains(&(sent[index] - zero - planned[index])), "{id}: {} ms", sent[index] - zero);
             assert!((i64::from(to - from) - lengths[index]).abs() <= 20, "{id}: {from}..{to}");
         }
     }
