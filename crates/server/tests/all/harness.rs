@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 pub(crate) const KEY: &str = "test-key-0123456789";
+/// What the server signs its webhooks with.
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Generous: the machine may be busy. Tests wait for events, not for time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -48,7 +50,7 @@ impl Server {
         let config = data.with_extension("toml");
         std::fs::write(
             &config,
-            format!("[hooks]\nallow_private = [\"127.0.0.0/8\", \"::1/128\"]\n[worker]\nheartbeat = \"500ms\"\nsegment = \"1s\"\nstop_grace = \"10s\"\n{extra_config}"),
+            format!("[hooks]\nsigning_secret = \"{SECRET}\"\nallow_private = [\"127.0.0.0/8\", \"::1/128\"]\n[worker]\nheartbeat = \"500ms\"\nsegment = \"1s\"\nstop_grace = \"10s\"\n{extra_config}"),
         )
         .unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
