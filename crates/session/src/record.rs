@@ -103,9 +103,6 @@ pub struct MediaPlan {
     /// Post live words here.
     #[serde(default)]
     pub live_transcription: Option<Url>,
-    /// Keep one stream per participant.
-    #[serde(default)]
-    pub separate_streams: bool,
     /// Post-call transcript, if asked for.
     #[serde(default)]
     pub transcript: Option<TranscriptPlan>,

@@ -1,5 +1,5 @@
-//! One bot, one real Chromium, one sandbox meeting, for every way a call can go. Each test asserts the exact webhooks and
-//! examines the recording itself.
+//! One bot, one real Chromium, one sandbox meeting, for every way a call can go. Each test asserts the exact webhooks and,
+//! where there is a recording, examines it.
 
 use muster_audio::probe;
 use serde_json::{Value, json};
@@ -63,22 +63,7 @@ async fn normal_call_until_the_host_ends_it() {
     );
 
     // What was heard: right tones, right times, right people.
-    let log = server.room_log("normal").await;
-    let manifest = server.manifest(&bot);
-    let started = manifest["started_at"].as_i64().unwrap();
-    let audio = server.recording(&bot).await;
-    for (speaker, hz) in [("ada", 440.0), ("grace", 880.0)] {
-        let planned = speech_starts(&log, speaker);
-        let heard = probe::onsets(&audio, 48_000, hz);
-        assert_eq!(heard.len(), planned.len(), "{speaker}: planned {planned:?}, heard {heard:?}");
-        for (want, (from, to)) in planned.iter().zip(&heard) {
-            let at = started + i64::from(*from);
-            println!("{speaker}: recorded {} ms after it was sent", at - want);
-            assert!((at - want).abs() <= TONE_TOLERANCE_MS, "{speaker}: sent at {want}, recorded at {at}");
-            let length = i64::from(to - from);
-            assert!((length - 1_000).abs() <= TONE_TOLERANCE_MS, "{speaker}: {length} ms long");
-        }
-    }
+    assert_heard(&server, &bot, "normal", &[("ada", 440.0, 2), ("grace", 880.0, 1)]).await;
     let spans = server.get(&format!("/api/v1/bots/{bot}/get_speaker_timeline")).await;
     let order: Vec<&str> =
         spans["chunks"].as_array().unwrap().iter().map(|c| c["speakerName"].as_str().unwrap()).collect();
@@ -90,31 +75,49 @@ async fn normal_call_until_the_host_ends_it() {
     assert_eq!(streams["summary"]["total_participants"], 2, "{streams}");
 }
 
-/// When each speech of a participant really began, from the sandbox's own log (epoch milliseconds).
-fn speech_starts(log: &[Value], speaker: &str) -> Vec<i64> {
-    log.iter()
-        .filter(|entry| entry["event"] == "speech_started" && entry["id"] == speaker)
-        .map(|entry| entry["at_ms"].as_i64().unwrap())
-        .collect()
+/// Examines the recording: the first so many speeches of each participant are there, with their frequency, at the time and
+/// for the length that the sandbox's own log says.
+async fn assert_heard(server: &Server, bot: &str, room: &str, speakers: &[(&str, f32, usize)]) {
+    let log = server.room_log(room).await;
+    let started = server.manifest(bot)["started_at"].as_i64().unwrap();
+    let audio = server.recording(bot).await;
+    for (speaker, hz, count) in speakers {
+        let said: Vec<&Value> =
+            log.iter().filter(|entry| entry["event"] == "speech_started" && entry["id"] == *speaker).collect();
+        let heard = probe::onsets(&audio, 48_000, *hz);
+        assert!(said.len() >= *count && heard.len() >= *count, "{speaker}: said {said:?}, heard {heard:?}");
+        for (said, (from, to)) in said.iter().zip(&heard).take(*count) {
+            let late = started + i64::from(*from) - said["at_ms"].as_i64().unwrap();
+            println!("{speaker}: recorded {late} ms after it was sent");
+            assert!(late.abs() <= TONE_TOLERANCE_MS, "{speaker}: recorded {late} ms after it was sent");
+            let length = i64::from(to - from);
+            assert!((length - said["ms"].as_i64().unwrap()).abs() <= TONE_TOLERANCE_MS, "{speaker}: {length} ms long");
+        }
+    }
+}
+
+/// Grace begins to speak: what Ada said before her is recorded by then.
+async fn grace_speaks(server: &Server, room: &str) {
+    server.logged(room, "Grace", |entry| entry["event"] == "speech_started" && entry["id"] == "grace").await;
 }
 
 #[tokio::test]
 async fn lobby_then_admitted_then_removed_by_api() {
     let (server, hook) = (Server::start(""), Receiver::start().await);
-    let people =
-        json!([{"id": "ada", "name": "Ada", "joins_at": 0, "speaks": [{"at": 0.5, "tone_hz": 440, "ms": 60000}]}]);
-    let link = server.room("lobby", json!({"lobby": {"mode": "hold"}, "participants": people})).await;
+    let link = server.room("lobby", json!({"lobby": {"mode": "hold"}, "participants": two_tones()})).await;
     let bot = server.create(request(&link, &hook, json!({}))).await;
     hook.event(&bot, "bot.in_waiting_room").await;
     assert_eq!(server.get(&format!("/api/v1/bots/{bot}/status")).await["status"], "InWaitingRoom");
     server.act("lobby", json!({"do": "admit"})).await;
     hook.event(&bot, "bot.recording").await;
+    grace_speaks(&server, "lobby").await;
     server.get(&format!("/api/v1/bots/{bot}/remove_bot")).await;
     let seen = hook.done(&bot).await;
     assert_lawful(&seen);
     let before = ["bot.joining", "bot.in_waiting_room", "bot.inmeeting", "bot.recording", "bot.leaving", "bot.stopped"];
     assert_names(&seen, &before, &RECORDED);
     assert_eq!(terminal(&seen)["reason"], "leave_requested");
+    assert_heard(&server, &bot, "lobby", &[("ada", 440.0, 1)]).await;
 }
 
 #[tokio::test]
@@ -148,12 +151,13 @@ async fn kicked_by_a_participant() {
     let (server, hook) = (Server::start(""), Receiver::start().await);
     let link = server.room("kicked", json!({"participants": two_tones()})).await;
     let bot = server.create(request(&link, &hook, json!({}))).await;
-    hook.event(&bot, "bot.recording").await;
+    grace_speaks(&server, "kicked").await;
     server.act("kicked", json!({"do": "kick"})).await;
     let seen = hook.done(&bot).await;
     assert_lawful(&seen);
     assert_names(&seen, &["bot.joining", "bot.inmeeting", "bot.recording", "bot.leaving", "bot.kicked"], &RECORDED);
     assert_eq!((&terminal(&seen)["event"], &terminal(&seen)["reason"]), (&json!("bot.stopped"), &json!("kicked")));
+    assert_heard(&server, &bot, "kicked", &[("ada", 440.0, 1)]).await;
 }
 
 #[tokio::test]
@@ -167,18 +171,28 @@ async fn left_alone() {
     assert_lawful(&seen);
     assert_names(&seen, &["bot.joining", "bot.inmeeting", "bot.recording", "bot.leaving", "bot.stopped"], &RECORDED);
     assert_eq!(terminal(&seen)["reason"], "everyone_left");
+    assert_heard(&server, &bot, "alone", &[("ada", 440.0, 1)]).await;
 }
 
 #[tokio::test]
 async fn a_short_network_drop_is_survived_and_a_long_one_is_named() {
     let (server, hook) = (Server::start(""), Receiver::start().await);
     let people =
-        json!([{"id": "ada", "name": "Ada", "joins_at": 0, "speaks": [{"at": 0.5, "tone_hz": 440, "ms": 60000}]}]);
+        json!([{"id": "ada", "name": "Ada", "joins_at": 0, "speaks": [{"at": 1.0, "tone_hz": 440, "ms": 1000}]}]);
     let link = server.room("net", json!({"participants": people})).await;
     let bot = server.create(request(&link, &hook, json!({}))).await;
-    hook.event(&bot, "bot.recording").await;
+    server.logged("net", "the first tone", |entry| entry["event"] == "speech_ended").await;
     server.act("net", json!({"do": "network_drop"})).await;
     server.act("net", json!({"do": "network_return"})).await;
+    server.logged("net", "the way back", |entry| entry["event"] == "guest_resumed").await;
+    server.logged("net", "media", |entry| entry["event"] == "media_connected" && entry["session"] == 2).await;
+    server.act("net", json!({"do": "speak", "target": "ada", "tone_hz": 880, "ms": 1000})).await;
+    server.act("net", json!({"do": "speak", "target": "ada", "tone_hz": 660, "ms": 500})).await;
+    server
+        .logged("net", "the end of the tone after it", |entry| {
+            entry["event"] == "speech_ended" && entry["item"].is_null()
+        })
+        .await;
     assert_eq!(server.get(&format!("/api/v1/bots/{bot}/status")).await["status"], "Recording");
     server.act("net", json!({"do": "network_drop"})).await;
     let seen = hook.done(&bot).await;
@@ -186,6 +200,10 @@ async fn a_short_network_drop_is_survived_and_a_long_one_is_named() {
     assert_names(&seen, &["bot.joining", "bot.inmeeting", "bot.recording", "bot.leaving", "bot.failed"], &RECORDED);
     let end = terminal(&seen);
     assert_eq!((&end["reason"], &end["fault"]), (&json!("connection_lost"), &json!("platform")));
+    // What was said before the drop, and after the return.
+    assert_heard(&server, &bot, "net", &[("ada", 440.0, 1)]).await;
+    let after = probe::onsets(&server.recording(&bot).await, 48_000, 880.0);
+    assert!(after.iter().any(|(from, to)| to - from >= 800), "the tone after the return: {after:?}");
 }
 
 #[tokio::test]

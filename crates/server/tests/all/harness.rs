@@ -139,6 +139,22 @@ impl Server {
         answer["entries"].as_array().unwrap().clone()
     }
 
+    /// Waits until the room's log has an entry like this, and answers it.
+    pub(crate) async fn logged(&self, room: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut after = 0;
+        loop {
+            let answer = self.get(&format!("/sandbox/api/rooms/{room}/log?after={after}&wait=5")).await;
+            for entry in answer["entries"].as_array().unwrap() {
+                if wanted(entry) {
+                    return entry.clone();
+                }
+                after = entry["seq"].as_u64().unwrap();
+            }
+            assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what} in room {room}");
+        }
+    }
+
     /// The recording of a bot, decoded: 48 kHz mono.
     pub(crate) async fn recording(&self, bot: &str) -> Vec<i16> {
         let answer = self.get(&format!("/api/v1/bots/{bot}/get_audio")).await;

@@ -9,3 +9,4 @@ mod easyrtc;
 mod harness;
 mod live;
 mod sdk;
+mod words;

@@ -27,11 +27,11 @@ pub(super) struct Plan {
 
 pub(super) fn read(request: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Plan {
     let mut plan = Plan::default();
-    let separate = request.boolean("audio_separate_streams", problems);
+    // One stream per participant is always kept: transcripts are labelled by it.
+    request.boolean("audio_separate_streams", problems);
     request.boolean("video_separate_streams", problems);
-    let mut also_separate = None;
     if let Some(config) = request.object("recording_config", problems) {
-        also_separate = config.boolean("audio_separate_streams", problems);
+        config.boolean("audio_separate_streams", problems);
         config.boolean("video_separate_streams", problems);
         config.choice("video_layout", &["speaker_view", "grid_view"], problems);
         plan.retention = retention(&config, problems);
@@ -45,7 +45,6 @@ pub(super) fn read(request: &Fields<'_>, rules: &Rules<'_>, problems: &mut Probl
             }
         }
     }
-    plan.media.separate_streams = separate.or(also_separate).unwrap_or(false);
     if let Some(live) = request.object("live_audio_required", problems) {
         live.require("websocket_url", "a wss:// URL", problems);
         plan.media.live_audio = live.url("websocket_url", &["ws", "wss"], rules.guard, problems);

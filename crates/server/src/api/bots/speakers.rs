@@ -63,28 +63,19 @@ pub(crate) async fn get_speaker_timeline(State(state): State<ApiState>, bot: Own
 
 fn timeline(session: &Session, manifest: &Manifest) -> SpeakerTimeline {
     let started = manifest.started_at.or(session.admitted_at).unwrap_or(session.created_at);
-    let mut spans: Vec<(u64, u64, &str, &str)> = Vec::new();
-    for person in &manifest.participants {
-        for segment in person.streams.iter().flat_map(|stream| &stream.segments) {
-            let end_ms = segment.start_ms.saturating_add(segment.duration_ms);
-            spans.push((segment.start_ms, end_ms, &person.id, &person.name));
-        }
-    }
-    spans.sort_unstable();
-    let total_ms = spans.iter().map(|span| span.1).max().unwrap_or(0);
-    let chunks = spans.into_iter().enumerate().map(|(chunk_index, (start_ms, end_ms, id, name))| Chunk {
+    let chunks = manifest.speakers.iter().enumerate().map(|(chunk_index, span)| Chunk {
         chunk_index,
-        timestamp: (started + std::time::Duration::from_millis(start_ms)).to_rfc3339(),
+        timestamp: (started + std::time::Duration::from_millis(span.start_ms)).to_rfc3339(),
         sample_rate: SAMPLE_RATE,
-        speaker_id: id.to_owned(),
-        speaker_name: name.to_owned(),
-        start_byte: start_ms.saturating_mul(BYTES_PER_MS),
-        end_byte: end_ms.saturating_mul(BYTES_PER_MS),
+        speaker_id: span.speaker_id.clone(),
+        speaker_name: span.speaker_name.clone(),
+        start_byte: span.start_ms.saturating_mul(BYTES_PER_MS),
+        end_byte: span.end_ms.saturating_mul(BYTES_PER_MS),
     });
     SpeakerTimeline {
         chunks: chunks.collect(),
         last_updated: session.ended_at.map_or_else(|| session.updated_at.to_rfc3339(), Timestamp::to_rfc3339),
         audio_file_path: recordings::prefix(&session.tenant, session.id).join("audio.ogg").to_string(),
-        total_file_size: total_ms.saturating_mul(BYTES_PER_MS),
+        total_file_size: manifest.duration_ms.saturating_mul(BYTES_PER_MS),
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct CreateBot {
     recording_config: Option<RecordingConfig>,
     live_audio_required: Option<LiveAudio>,
     live_transcription_required: Option<LiveTranscription>,
-    /// Keep one audio stream per participant.
+    /// Accepted; one audio stream per participant is always kept.
     audio_separate_streams: Option<bool>,
     /// Accepted; no video is recorded.
     video_required: Option<bool>,
@@ -97,7 +97,7 @@ pub(crate) struct ParticipantNames {
 pub(crate) struct RecordingConfig {
     transcript: Option<TranscriptConfig>,
     retention: Option<Retention>,
-    /// Keep one audio stream per participant.
+    /// Accepted; one audio stream per participant is always kept.
     audio_separate_streams: Option<bool>,
     /// Accepted; no video is recorded.
     video_separate_streams: Option<bool>,

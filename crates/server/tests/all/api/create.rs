@@ -116,7 +116,6 @@ async fn the_plan_is_what_was_asked_for() {
     assert_eq!(session.callback_url.unwrap().as_str(), "https://example.com/hook");
     assert_eq!(session.media.live_audio.unwrap().as_str(), "wss://example.com/audio");
     assert_eq!(session.media.live_transcription.unwrap().as_str(), "https://example.com/words");
-    assert!(session.media.separate_streams);
     assert_eq!(session.media.transcript, None);
     let streaming = session.media.streaming.unwrap();
     assert_eq!((streaming.provider.as_str(), &streaming.options), ("deepgram_streaming", &json!({"language": "de"})));
