@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-# Licences, sources and advisories of what we depend on, where the tool is there (cargo install cargo-deny).
+# Licences and sources of what we depend on, where the tool is there (cargo install cargo-deny).
 if cargo deny --version >/dev/null 2>&1; then
   cargo deny --locked check bans licenses sources
 fi

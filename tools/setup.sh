@@ -64,7 +64,8 @@ once() {
 
 build() {
   have cargo || {
-    say "missing: Rust 1.95 or newer (see rust-toolchain.toml)"
+    say "missing: Rust 1.95 or newer. Install with:"
+    echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2
     exit 1
   }
   local packages
@@ -75,9 +76,8 @@ build() {
 }
 
 browser() {
-  local packages
-  mapfile -t packages < <(missing chromium-headless-shell chromium-headless-shell)
-  debian "${packages[@]}"
+  # Either will do; the headless shell needs half the memory.
+  have chromium-headless-shell || have chromium || debian chromium-headless-shell
 }
 
 speech() {
@@ -113,7 +113,7 @@ easyrtc() {
 nextest() {
   cargo nextest --version >/dev/null 2>&1 || {
     say "installing cargo-nextest"
-    cargo install cargo-nextest --locked
+    cargo install cargo-nextest --version 0.9.143 --locked
   }
 }
 

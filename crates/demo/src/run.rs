@@ -95,6 +95,7 @@ async fn meeting(place: &Workplace, whisper: &Whisper) -> anyhow::Result<bool> {
 
     let mut seen = Seen::default();
     let cost = follow(&mut receiver, server.pid(), &bot, &mut seen).await?;
+    seen.measured_processes = cost.processes;
     fetch(&api, place, &bot, &transcript, &mut seen).await?;
     report(place, &seen, cost);
     let checks = judge(&seen);

@@ -31,6 +31,8 @@ pub(crate) struct Seen {
     pub(crate) transcript: Vec<Segment>,
     /// Length of the decoded recording.
     pub(crate) recording_seconds: f64,
+    /// Processes of the bot that memory and CPU were measured of.
+    pub(crate) measured_processes: u32,
 }
 
 /// One thing that must hold.
@@ -57,6 +59,8 @@ pub(crate) fn judge(seen: &Seen) -> Vec<Check> {
     checks.push(check(rate <= WER_MAX, format!("word error rate {} (at most {})", percent(rate), percent(WER_MAX))));
     checks.push(speakers(&seen.transcript));
     checks.push(length(seen));
+    let measured = seen.measured_processes;
+    checks.push(check(measured > 0, format!("memory and CPU measured of {measured} processes")));
     checks
 }
 
@@ -161,6 +165,7 @@ mod tests {
             ],
             transcript: LINES.iter().enumerate().map(segment).collect(),
             recording_seconds: 40.4,
+            measured_processes: 8,
         }
     }
 
@@ -185,6 +190,7 @@ mod tests {
             ("kicked", "terminal", broken(|seen| seen.webhooks[4]["reason"] = json!("kicked"))),
             ("failed", "terminal", broken(|seen| seen.webhooks[4]["status_code"] = json!(500))),
             ("too short", "recording of 20.0 s for 40.0 s", broken(|seen| seen.recording_seconds = 20.0)),
+            ("not measured", "measured of 0 processes", broken(|seen| seen.measured_processes = 0)),
             (
                 "swapped labels",
                 "labelled",
