@@ -223,6 +223,6 @@ mod tests {
         let seen = broken(|seen| seen.transcript.truncate(4));
         assert!(seen.iter().any(|text| text.contains("word error rate")), "{seen:?}");
         let nothing: Vec<bool> = judge(&Seen::default()).iter().map(|check| check.held).collect();
-        assert_eq!(nothing, [false; 5]);
+        assert_eq!(nothing, [false; 6]);
     }
 }
