@@ -271,7 +271,7 @@ impl Session {
         self.transcripts.first()
     }
 
-    /// The `status` that MeetStream clients read: of the terminal kind between leaving and done.
+    /// The `status` that MeetStream clients read.
     #[must_use]
     pub fn wire_status(&self) -> &'static str {
         self.state.wire_status()
@@ -618,3 +618,6 @@ fn transcript_draft(failure: Option<String>) -> Draft {
             .with("transcript_status", "Failed"),
     }
 }
+
+#[cfg(test)]
+mod tests;

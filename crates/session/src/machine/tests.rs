@@ -1,0 +1,292 @@
+//! The machine, step by step, and by any sequence of inputs.
+
+use proptest::prelude::*;
+use serde_json::{Map, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::leave::LeavePolicy;
+use crate::{BotId, MediaPlan, Meeting, TenantId};
+
+const TTL: Duration = Duration::from_secs(30);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(1_800_000_000_000 + seconds * 1_000)
+}
+
+fn new(join_at: Option<Timestamp>, transcript: bool) -> NewSession {
+    NewSession {
+        id: BotId::from_uuid(Uuid::from_u128(7)),
+        tenant: TenantId::new("t"),
+        request: json!({}),
+        meeting: Meeting {
+            link: "http://127.0.0.1/r".into(),
+            platform: "sandbox".into(),
+            label: "Sandbox".into(),
+            join_url: "http://127.0.0.1/r".parse().unwrap(),
+            key: "r".into(),
+        },
+        bot_name: "Notes".into(),
+        callback_url: None,
+        custom_attributes: Map::new(),
+        leave: LeavePolicy::default(),
+        media: MediaPlan {
+            transcript: transcript.then(|| TranscriptPlan { provider: "meetstream".into(), options: json!({}) }),
+            ..MediaPlan::default()
+        },
+        deduplication_key: None,
+        join_at,
+        transcript_id: TranscriptId::from_uuid(Uuid::from_u128(8)),
+        retention: Duration::from_secs(7 * 86_400),
+    }
+}
+
+fn acquire(session: &Session) -> Input {
+    Input::Acquire { owner: WorkerId::new("w"), ttl: TTL, attempt: session.attempt + 1 }
+}
+
+fn report(session: &Session, report: Report) -> Input {
+    Input::Report { fencing: session.fencing, report }
+}
+
+fn ended(second: i64, reason: EndReason) -> Report {
+    Report::Ended { at: at(second), reason, message: reason.message().into(), recorded_ms: 1 }
+}
+
+/// Applies an input that must be accepted, and answers the specific names of its events.
+fn step(session: &mut Session, input: Input, second: i64) -> Vec<String> {
+    let outcome = session.apply(input, at(second)).unwrap();
+    outcome.events.into_iter().map(|event| event.bot_event).collect()
+}
+
+/// A session that was let in at second 2 and records.
+fn recording(transcript: bool) -> Session {
+    let (mut session, _) = Session::create(new(None, transcript), at(0));
+    let input = acquire(&session);
+    step(&mut session, input, 1);
+    for told in [Report::Joining { at: at(1) }, Report::Admitted { at: at(2) }, Report::Recording { at: at(2) }] {
+        let input = report(&session, told);
+        step(&mut session, input, 2);
+    }
+    session
+}
+
+fn settle(kind: ArtifactKind) -> Input {
+    Input::Settle { kind, state: ArtifactState::Ready }
+}
+
+#[test]
+fn a_create_runs_at_once_or_waits_for_its_time() {
+    let (session, outcome) = Session::create(new(None, false), at(0));
+    assert_eq!((session.state, outcome.events.len()), (State::Queued, 0));
+    assert_eq!(outcome.jobs, [(Job::Run { bot: session.id, attempt: 1 }, Duration::ZERO)]);
+
+    let (mut later, outcome) = Session::create(new(Some(at(600)), false), at(0));
+    assert_eq!((later.state, outcome.jobs.len()), (State::Scheduled, 0));
+    assert_eq!(outcome.events[0].bot_event, "bot.scheduled");
+    assert_eq!(step(&mut later, Input::Reschedule { join_at: at(900) }, 1), [""; 0]);
+    assert_eq!(later.join_at, Some(at(900)));
+    assert_eq!(later.apply(Input::Due, at(900)).unwrap().jobs.len(), 1);
+    assert_eq!(later.state, State::Queued);
+    assert!(later.apply(Input::Reschedule { join_at: at(999) }, at(901)).is_err(), "it is on its way");
+}
+
+#[test]
+fn a_normal_call_tells_everything_once_and_in_order() {
+    let mut session = recording(true);
+    let mut told: Vec<String> = Vec::new();
+    let leaving = Report::Leaving { at: at(60), reason: EndReason::HostEnded, message: "over".into() };
+    for input in [report(&session, leaving), report(&session, ended(61, EndReason::HostEnded))] {
+        told.extend(step(&mut session, input, 61));
+    }
+    assert_eq!((session.state, session.lease.is_none()), (State::Processing, true));
+    for kind in [ArtifactKind::Manifest, ArtifactKind::Audio, ArtifactKind::Transcript] {
+        told.extend(step(&mut session, settle(kind), 70));
+    }
+    let want =
+        ["bot.leaving", "bot.stopped", "manifest.completed", "audio.processed", "transcription.processed", "bot.done"];
+    assert_eq!(told, want);
+    assert_eq!((session.state, session.sequence), (State::Done, 9));
+}
+
+#[test]
+fn who_was_never_let_in_goes_from_the_terminal_to_done() {
+    let (mut session, _) = Session::create(new(None, true), at(0));
+    let input = acquire(&session);
+    step(&mut session, input, 1);
+    let input = report(&session, Report::WaitingRoom { at: at(2) });
+    step(&mut session, input, 2);
+    let outcome = session.apply(report(&session, ended(9, EndReason::JoinDenied)), at(9)).unwrap();
+    let told: Vec<_> = outcome.events.iter().map(|e| (e.event.as_str(), e.bot_event.as_str())).collect();
+    assert_eq!(told, [("bot.leaving", "bot.leaving"), ("bot.stopped", "bot.denied"), ("bot.done", "bot.done")]);
+    assert_eq!(outcome.events[1].body["status_code"], 500);
+    assert_eq!(session.transcripts[0].status, TranscriptStatus::Failed);
+}
+
+/// Invariant: at most one live bot per session; a stale token changes nothing.
+#[test]
+fn a_stale_token_changes_nothing() {
+    let mut session = recording(false);
+    let before = session.clone();
+    let stale = Input::Report { fencing: session.fencing - 1, report: ended(3, EndReason::Kicked) };
+    assert!(matches!(session.apply(stale, at(3)), Err(Rejected::StaleToken { .. })));
+    assert!(session.apply(acquire(&before), at(3)).is_err(), "somebody runs it");
+    assert_eq!(session, before);
+}
+
+#[test]
+fn a_loss_is_tried_again_before_admission_only() {
+    let (mut session, _) = Session::create(new(None, false), at(0));
+    for attempt in 1..=MAX_ATTEMPTS {
+        let input = acquire(&session);
+        step(&mut session, input, i64::from(attempt));
+        let gone = Input::BotGone { fencing: session.fencing, reason: EndReason::BotCrashed, message: "died".into() };
+        let outcome = session.apply(gone, at(i64::from(attempt))).unwrap();
+        if attempt < MAX_ATTEMPTS {
+            let next = Job::Run { bot: session.id, attempt: attempt + 1 };
+            assert_eq!(outcome.jobs, [(next, attempt_backoff(attempt + 1))]);
+            assert!(outcome.events.is_empty(), "the caller is not told of every attempt");
+        } else {
+            assert_eq!(outcome.events[0].bot_event, "bot.failed");
+        }
+    }
+    assert_eq!(session.state, State::Done);
+
+    let mut session = recording(false);
+    assert_eq!(step(&mut session, Input::LeaseExpired, 99), ["bot.failed"]);
+    assert_eq!(session.end.as_ref().unwrap().reason, EndReason::WorkerLost);
+    assert_eq!(session.state, State::Processing, "what was recorded is still settled");
+}
+
+#[test]
+fn the_reason_is_decided_once() {
+    let mut session = recording(false);
+    let leaving = Report::Leaving { at: at(60), reason: EndReason::EveryoneLeft, message: "alone".into() };
+    let input = report(&session, leaving);
+    step(&mut session, input, 60);
+    let input = report(&session, ended(61, EndReason::BotCrashed));
+    assert_eq!(step(&mut session, input, 61), ["bot.stopped"]);
+    assert_eq!(session.end.unwrap().reason, EndReason::EveryoneLeft);
+
+    let mut session = recording(false);
+    step(&mut session, Input::Stop, 60);
+    assert_eq!(step(&mut session, Input::LeaseExpired, 99), ["bot.stopped"], "it was asked to leave");
+    let (mut queued, _) = Session::create(new(None, false), at(0));
+    assert_eq!(step(&mut queued, Input::Stop, 1), ["bot.leaving", "bot.stopped", "bot.done"]);
+}
+
+#[test]
+fn a_later_transcript_and_a_deletion_tell_only_whom_they_concern() {
+    let mut session = recording(true);
+    let input = report(&session, ended(60, EndReason::HostEnded));
+    step(&mut session, input, 60);
+    step(&mut session, settle(ArtifactKind::Manifest), 61);
+    step(&mut session, settle(ArtifactKind::Audio), 61);
+    let failed = ArtifactState::Failed { message: "no".into() };
+    let input = Input::Settle { kind: ArtifactKind::Transcript, state: failed };
+    let outcome = session.apply(input, at(62)).unwrap();
+    assert_eq!(outcome.events[0].bot_event, "transcription.failed");
+    assert_eq!(outcome.events[1].body["status_code"], 500, "something was not made");
+
+    let (id, plan) = (TranscriptId::from_uuid(Uuid::from_u128(9)), session.transcripts[0].plan.clone());
+    let url: url::Url = "https://example.com/t".parse().unwrap();
+    step(&mut session, Input::AddTranscript { id, plan, callback_url: Some(url.clone()) }, 70);
+    let outcome = session.apply(Input::SettleTranscript { id, result: Ok(()) }, at(80)).unwrap();
+    assert_eq!(outcome.events[0].to, Some(url));
+    let outcome = session.apply(Input::MediaDeleted { objects: 3 }, at(90)).unwrap();
+    assert_eq!(outcome.events[0].body["deleted_objects"], 3);
+    assert!(outcome.events[0].body.get("custom_attributes").is_none());
+    assert_eq!(session.state, State::MediaExpired);
+}
+
+/// What may happen, with the token and the time left open.
+fn inputs() -> impl Strategy<Value = (u8, bool, i64, usize)> {
+    (0_u8..20, prop::bool::weighted(0.85), -5_i64..400, 0..EndReason::ALL.len())
+}
+
+fn input(session: &Session, kind: u8, right_token: bool, now: Timestamp, reason: usize) -> Input {
+    let fencing = if right_token { session.fencing } else { session.fencing.wrapping_sub(1) };
+    let (reason, message) = (EndReason::ALL[reason], "m".to_owned());
+    let id = TranscriptId::from_uuid(Uuid::from_u128(9));
+    let say = |report| Input::Report { fencing, report };
+    match kind {
+        0 => Input::Due,
+        1 | 2 => acquire(session),
+        3 => say(Report::Joining { at: now }),
+        4 => say(Report::WaitingRoom { at: now }),
+        5 | 6 => say(Report::Admitted { at: now }),
+        7 | 8 => say(Report::Recording { at: now }),
+        9 => say(Report::Leaving { at: now, reason, message }),
+        10 => say(Report::Ended { at: now, reason, message, recorded_ms: 0 }),
+        11 => Input::BotGone { fencing, reason, message },
+        12 => Input::Stop,
+        13 => Input::LeaseExpired,
+        14 => Input::DeadlinePassed,
+        15 => settle(ArtifactKind::Manifest),
+        16 => settle(ArtifactKind::Audio),
+        17 => Input::Settle { kind: ArtifactKind::Transcript, state: ArtifactState::Failed { message } },
+        18 => Input::AddTranscript {
+            id,
+            plan: TranscriptPlan { provider: "p".into(), options: json!({}) },
+            callback_url: Some("https://example.com/t".parse().unwrap()),
+        },
+        _ => Input::SettleTranscript { id, result: Ok(()) },
+    }
+}
+
+fn assert_lawful(events: &[Event]) {
+    // Invariant: sequence and time of a bot's events never go backwards.
+    assert!(events.iter().map(|event| event.sequence).eq(1..=events.len() as u64));
+    assert!(events.is_sorted_by_key(|event| event.at));
+    // Invariant: exactly one terminal event, then at most artifact events, then exactly one `bot.done`.
+    let own: Vec<&Event> = events.iter().filter(|event| event.to.is_none()).collect();
+    let terminals: Vec<usize> = (0..own.len()).filter(|i| own[*i].event == "bot.stopped").collect();
+    let done: Vec<usize> = (0..own.len()).filter(|i| own[*i].event == "bot.done").collect();
+    assert!(terminals.len() <= 1 && done.len() <= terminals.len());
+    if let Some(terminal) = terminals.first() {
+        let after = &own[terminal + 1..];
+        let artifact = |event: &&&Event| {
+            ["manifest.", "audio.", "transcription."].iter().any(|prefix| event.event.starts_with(prefix))
+        };
+        let artifacts = after.iter().take_while(artifact).count();
+        assert!(artifacts <= 3 && after.len() - artifacts == done.len(), "{after:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_invariants_hold_and_every_session_ends(
+        scheduled: bool, transcript: bool, happenings in prop::collection::vec(inputs(), 0..60)
+    ) {
+        let join_at = scheduled.then(|| at(300));
+        let (mut session, outcome) = Session::create(new(join_at, transcript), at(0));
+        let (mut events, mut now) = (outcome.events, at(0));
+        for (kind, right_token, pause, reason) in happenings {
+            // Clocks of bots and servers differ, and go back.
+            now = if pause < 0 { now - Duration::from_secs(pause.unsigned_abs()) } else { now + Duration::from_secs(pause.unsigned_abs()) };
+            let before = session.clone();
+            match session.apply(input(&before, kind, right_token, now, reason), now) {
+                Ok(outcome) => {
+                    prop_assert!(right_token || !matches!(kind, 3..=11), "a stale token was accepted");
+                    events.extend(outcome.events);
+                }
+                Err(_) => prop_assert_eq!(&session, &before),
+            }
+            prop_assert!(session.fencing >= before.fencing && session.attempt <= MAX_ATTEMPTS);
+            prop_assert_eq!(session.lease.is_some(), session.state.is_live());
+            assert_lawful(&events);
+        }
+        // Invariant: every state has a deadline, so no session hangs.
+        for _ in 0..20 {
+            if session.state == State::Scheduled {
+                events.extend(session.apply(Input::Due, at(100_000)).unwrap().events);
+            }
+            let Some(deadline) = session.deadline() else { break };
+            events.extend(session.apply(Input::DeadlinePassed, deadline).unwrap().events);
+        }
+        prop_assert_eq!(session.state, State::Done);
+        assert_lawful(&events);
+    }
+}
