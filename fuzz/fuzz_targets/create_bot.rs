@@ -13,7 +13,7 @@ static GUARD: LazyLock<Policy> =
     LazyLock::new(|| Policy::new(std::iter::empty::<&str>()).expect("no ranges, nothing to get wrong"));
 
 fuzz_target!(|data: &[u8]| {
-    let rules = Rules { packs: &PACKS, guard: &GUARD, speech_available: true };
+    let rules = Rules { packs: &PACKS, guard: &GUARD, speech_available: true, own: None };
     match parse(data, &rules) {
         Ok(request) => {
             assert!(!request.bot_name.is_empty());

@@ -29,6 +29,8 @@ use crate::supervise::{OnFailure, Shutdown, Supervisor};
 /// Recommended descriptor limit for workers; below `DESCRIPTORS_LOW` the server warns.
 const DESCRIPTORS_RECOMMENDED: u64 = 1_000_000;
 const DESCRIPTORS_LOW: u64 = 65_536;
+/// The pack of our own meetings; without them its links are nobody's.
+const SANDBOX_PACK: &str = "sandbox";
 
 /// Runs every role until a signal, then drains.
 pub async fn serve(config: Config, given_key: Option<String>) -> anyhow::Result<()> {
@@ -132,6 +134,9 @@ async fn ensure_key(store: &dyn SessionStore, clock: &Clock, given: Option<Strin
 
 fn load_packs(config: &Config) -> anyhow::Result<Packs> {
     let mut packs = Packs::builtin();
+    if !config.sandbox_enabled() {
+        packs.forget(SANDBOX_PACK);
+    }
     if let Some(dir) = &config.packs_dir {
         packs.load_dir(dir).with_context(|| format!("platform packs in {}", dir.display()))?;
     }
@@ -352,11 +357,14 @@ async fn wait_for_signals(shutdown: &Shutdown, idle: &CancellationToken) -> anyh
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = idle.cancelled() => return Ok(()),
+        () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
     }
     shutdown.hurry();
     tracing::info!("leaving running calls now");
-    idle.cancelled().await;
-    Ok(())
+    tokio::select! {
+        () = idle.cancelled() => Ok(()),
+        () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
+    }
 }
 
 fn raise_descriptors() {

@@ -110,7 +110,8 @@ impl Supervisor {
                     None => return,
                 };
                 tracing::error!(task = name, error = ended, "task ended");
-                if policy == OnFailure::ShutDown || shutdown.is_draining() {
+                // Draining too: the calls that are waited for need every other part.
+                if policy == OnFailure::ShutDown {
                     shutdown.end();
                     return;
                 }

@@ -205,7 +205,8 @@ impl Session {
             }
             Input::Stop => self.stop(&mut out, now)?,
             Input::LeaseExpired => {
-                self.require(self.state.is_live(), "lease_expired")?;
+                let over = self.lease.as_ref().is_some_and(|lease| lease.until <= now);
+                self.require(self.state.is_live() && over, "lease_expired")?;
                 self.lost(EndReason::WorkerLost, EndReason::WorkerLost.message().to_owned(), &mut out, now);
             }
             Input::DeadlinePassed => self.overdue(&mut out, now)?,

@@ -110,6 +110,11 @@ fn spawn(program: &Path, arguments: &[String], home: &Path) -> std::io::Result<(
         .stderr(Stdio::piped())
         // Some files (fontconfig, NSS) go to the home directory and not to the profile.
         .env("HOME", home)
+        // The bot's way into the object store is not the page's.
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env_remove("AWS_SESSION_TOKEN")
+        .env_remove("AWS_WEB_IDENTITY_TOKEN_FILE")
         .env_remove("DISPLAY")
         .env_remove("WAYLAND_DISPLAY")
         .kill_on_drop(true)

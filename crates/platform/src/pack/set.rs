@@ -70,6 +70,11 @@ impl Packs {
         packs
     }
 
+    /// Leaves a built-in pack out; its links are not understood then.
+    pub fn forget(&mut self, id: &str) {
+        self.builtin.remove(id);
+    }
+
     /// Adds every `*.toml` of a directory. A pack with the id of a built-in one replaces it. Nothing is added if one
     /// of them is wrong.
     ///

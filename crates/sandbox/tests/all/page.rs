@@ -62,7 +62,8 @@ async fn a_socket_with_bad_manners_is_closed_with_a_reason() {
         guest.until("closed", |guest| guest.closed).await;
     }
     let mut garbled = Guest::join(&world, "r", "Bo").await;
-    // Before this guest has read the offer, and answered it well.
+    // The room has made its offer, and this guest has not read and answered it yet.
+    world.logged("r", "guest_admitted", |entry| entry["id"] == "guest-3").await;
     garbled.say(json!({"type": "answer", "session": 1, "sdp": "v=0"})).await;
     assert_eq!(garbled.told("error").await["code"], "bad_answer");
     let mut fast = Guest::join(&world, "r", "Bo").await;

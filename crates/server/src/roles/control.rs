@@ -17,10 +17,20 @@ use crate::supervise::Shutdown;
 const TICK: Duration = Duration::from_millis(500);
 const BATCH: u32 = 256;
 
+/// A pass this long after the one before it means that the whole machine stood still: workers get time to renew first.
+const STALL: Duration = Duration::from_secs(5);
+
 /// Runs until shutdown.
 pub async fn run(backend: Backend, storage: Arc<dyn ObjectStore>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut last = backend.clock.now();
     loop {
+        let now = backend.clock.now();
+        if now.since(last) > STALL {
+            tracing::warn!(seconds = now.since(last).as_secs(), "time was lost; leases are looked at after a pause");
+            tokio::time::sleep(STALL).await;
+        }
         step(&backend, &storage).await?;
+        last = backend.clock.now();
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
             () = shutdown.ended() => return Ok(()),
@@ -36,15 +46,24 @@ pub async fn step(backend: &Backend, storage: &Arc<dyn ObjectStore>) -> anyhow::
     }
     for session in backend.store.lease_expired(now, BATCH).await.context("looking for lost sessions")? {
         let owner = session.lease.as_ref().map(|lease| lease.owner.to_string()).unwrap_or_default();
-        tracing::warn!(bot = %session.id, worker = owner, state = session.state.as_str(), "lease ran out");
-        hand(backend, session, Input::LeaseExpired).await?;
+        // Read again: a worker may have renewed it since, and then the machine refuses.
+        let (bot, state) = (session.id, session.state);
+        match backend.apply(bot, Input::LeaseExpired).await {
+            Ok(_) => tracing::warn!(%bot, worker = owner, state = state.as_str(), "lease ran out"),
+            Err(ApplyError::Missing | ApplyError::Rejected(_) | ApplyError::Store(StoreError::Conflict)) => {}
+            Err(error) => return Err(error).context("ending a lost lease"),
+        }
     }
     for session in backend.store.overdue(now, BATCH).await.context("looking for overdue sessions")? {
         tracing::warn!(bot = %session.id, state = session.state.as_str(), since = %session.since, "state lasted too long");
         hand(backend, session, Input::DeadlinePassed).await?;
     }
     for session in backend.store.expired(now, BATCH).await.context("looking for expired sessions")? {
-        expire(backend, storage, session).await?;
+        // One that cannot be deleted must not keep the others, or anything else of this role, waiting.
+        let bot = session.id;
+        if let Err(error) = expire(backend, storage, session).await {
+            tracing::warn!(%bot, error = format!("{error:#}"), "an expired session could not be removed; trying again");
+        }
     }
     Ok(())
 }

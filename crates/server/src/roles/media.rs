@@ -68,6 +68,9 @@ pub async fn run(backend: Backend, setup: MediaSetup, shutdown: Shutdown) -> any
 /// Does one job while keeping its message, then settles the message.
 async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery) {
     let bot = delivery.job.bot();
+    if delivery.receives > MAX_RECEIVES {
+        return set_aside(backend, &delivery).await;
+    }
     let last = delivery.receives >= MAX_RECEIVES;
     let work = step(backend, setup, &delivery.job, last);
     tokio::pin!(work);
@@ -93,6 +96,20 @@ async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery) {
     };
     if let Err(error) = settled {
         tracing::warn!(%bot, %error, "a media job could not be settled; it will come again");
+    }
+}
+
+/// A job that never came back from its last try ends the process that does it. The session's deadline settles what it owed.
+async fn set_aside(backend: &Backend, delivery: &JobDelivery) {
+    let reason = "the process ended each time this was tried";
+    if let Job::Transcribe { bot, transcript } = delivery.job {
+        let input = Input::SettleTranscript { id: transcript, result: Err(reason.to_owned()) };
+        if let Err(error) = backend.apply(bot, input).await {
+            tracing::warn!(%bot, %error, "a transcript could not be settled as failed");
+        }
+    }
+    if let Err(error) = backend.queue.dead_letter(&delivery.receipt, reason).await {
+        tracing::warn!(%error, "a media job could not be set aside; it will come again");
     }
 }
 

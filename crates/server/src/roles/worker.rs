@@ -30,6 +30,8 @@ use leases::Leases;
 /// How long a message is held while its session is acquired.
 const MESSAGE_LEASE: Duration = Duration::from_secs(60);
 /// Long poll.
+/// Pause after trouble with the queue.
+const QUEUE_RETRY: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_secs(20);
 
 /// Everything a worker needs besides the backend.
@@ -99,20 +101,31 @@ async fn receive(
         };
         while bots.try_join_next().is_some() {}
         let received = tokio::select! {
-            received = backend.queue.receive(Topic::Jobs, 1, MESSAGE_LEASE, WAIT) => received.context("receiving jobs")?,
+            received = backend.queue.receive(Topic::Jobs, 1, MESSAGE_LEASE, WAIT) => received,
             () = shutdown.drained() => return Ok(()),
+        };
+        // Trouble with the queue is waited out: the calls that run have nothing to do with it.
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => {
+                tracing::warn!(%error, "jobs cannot be received; trying again");
+                tokio::time::sleep(QUEUE_RETRY).await;
+                continue;
+            }
         };
         let Some(delivery) = received.into_iter().next() else { continue };
         match claim(backend, setup, &delivery).await {
             Ok(Some(session)) => {
-                backend.queue.ack(&delivery.receipt).await.context("acknowledging a job")?;
-                let (backend, setup, leases) = (backend.clone(), setup.clone(), leases.clone());
+                // Held before the task runs, so that an order to everybody reaches this bot too.
+                let holding = leases.hold(session.id, session.fencing);
+                acknowledge(backend, &delivery).await;
+                let (backend, setup) = (backend.clone(), setup.clone());
                 bots.spawn(async move {
-                    attend::bot(&backend, &setup, &leases, session).await;
+                    attend::bot(&backend, &setup, holding, session).await;
                     drop(permit);
                 });
             }
-            Ok(None) => backend.queue.ack(&delivery.receipt).await.context("acknowledging a stale job")?,
+            Ok(None) => acknowledge(backend, &delivery).await,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "could not claim a job; it is released");
                 let pause = Duration::from_secs(1);
@@ -122,6 +135,13 @@ async fn receive(
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
+    }
+}
+
+/// A job that comes again after its session was acquired is stale by its attempt, so a failure here costs nothing.
+async fn acknowledge(backend: &Backend, delivery: &JobDelivery) {
+    if let Err(error) = backend.queue.ack(&delivery.receipt).await {
+        tracing::warn!(%error, "a job could not be acknowledged; it will come again, and be stale");
     }
 }
 

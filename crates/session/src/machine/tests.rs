@@ -153,6 +153,7 @@ fn a_loss_is_tried_again_before_admission_only() {
     assert_eq!(session.state, State::Done);
 
     let mut session = recording(false);
+    assert!(session.apply(Input::LeaseExpired, at(30)).is_err(), "it was renewed, or is not over yet");
     assert_eq!(step(&mut session, Input::LeaseExpired, 99), ["bot.failed"]);
     assert_eq!(session.end.as_ref().unwrap().reason, EndReason::WorkerLost);
     assert_eq!(session.state, State::Processing, "what was recorded is still settled");

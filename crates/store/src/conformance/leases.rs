@@ -52,7 +52,7 @@ pub async fn s06_renewals_change_no_version(fixture: &dyn Fixture) {
     assert_eq!(written.lease_until(), Some(at(500)));
     assert_eq!(store.get(first.id).await.expect("get"), Some(written.clone()));
     // Another acquisition has a lease of its own, however long the old one would have been.
-    let requeued = step(&*store, &written, Input::LeaseExpired, at(3)).await;
+    let requeued = step(&*store, &written, Input::LeaseExpired, at(501)).await;
     assert_eq!((requeued.state, requeued.lease_until()), (State::Queued, None));
     assert_eq!(store.renew(&owner, &[lease(&first)], at(900)).await.expect("renew"), [Renewed::Lost]);
     assert_eq!(lease_end(&*store, first.id).await, None);

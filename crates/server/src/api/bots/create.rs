@@ -65,7 +65,12 @@ pub(crate) async fn create_bot(
 ) -> Result<Response, ApiError> {
     let idempotency_key = idempotency_key(&headers)?;
     let bytes = body::read(body).await?;
-    let rules = Rules { packs: &state.packs, guard: &state.guard, speech_available: state.speech_available };
+    let rules = Rules {
+        packs: &state.packs,
+        guard: &state.guard,
+        speech_available: state.speech_available,
+        own: Some(&state.public_url),
+    };
     let request = request::parse(&bytes, &rules).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
 
     let id = BotId::from_uuid(Uuid::now_v7());

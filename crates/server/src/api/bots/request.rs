@@ -42,6 +42,8 @@ pub struct Rules<'a> {
     pub guard: &'a Policy,
     /// A speech-to-text server is configured.
     pub speech_available: bool,
+    /// Where this server is reached: a meeting there is its own sandbox's.
+    pub own: Option<&'a Url>,
 }
 
 /// A valid create request.
@@ -80,7 +82,7 @@ pub fn parse(bytes: &[u8], rules: &Rules<'_>) -> Result<CreateRequest, Problems>
     let Some(fields) = Fields::root(&request, &mut problems) else { return Err(problems) };
     let p = &mut problems;
 
-    let meeting = meeting(&fields, rules.packs, p);
+    let meeting = meeting(&fields, rules, p);
     let leave = leave::read(&fields, meeting.as_ref().map(|m| m.label.as_str()), p);
     let plan = media_plan::read(&fields, rules, p);
     let bot_name = fields.text("bot_name", BOT_NAME_CHARS_MAX, p).map_or(DEFAULT_BOT_NAME, str::trim).to_owned();
@@ -136,22 +138,48 @@ impl CreateRequest {
     }
 }
 
-fn meeting(fields: &Fields<'_>, packs: &Packs, problems: &mut Problems) -> Option<Meeting> {
+fn meeting(fields: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Option<Meeting> {
     fields.require("meeting_link", "the link of a meeting", problems);
     let raw = fields.text("meeting_link", LINK_CHARS_MAX, problems)?;
-    match link::recognise(raw, packs) {
-        Ok(found) => Some(Meeting {
-            link: raw.trim().to_owned(),
-            platform: found.platform,
-            label: found.label,
-            join_url: found.join_url,
-            key: found.key,
-        }),
+    match link::recognise(raw, rules.packs) {
+        // A browser goes there: to a private address only if that is our own sandbox, or the operator allowed it.
+        Ok(found) if !rules.own.is_some_and(|own| same_place(own, &found.join_url)) => {
+            match rules.guard.check_url(&found.join_url) {
+                Ok(()) => Some(described(raw, found)),
+                Err(refused) => {
+                    problems.add("meeting_link", refused);
+                    None
+                }
+            }
+        }
+        Ok(found) => Some(described(raw, found)),
         Err(error) => {
             problems.add("meeting_link", error);
             None
         }
     }
+}
+
+fn described(raw: &str, found: link::Found) -> Meeting {
+    Meeting {
+        link: raw.trim().to_owned(),
+        platform: found.platform,
+        label: found.label,
+        join_url: found.join_url,
+        key: found.key,
+    }
+}
+
+/// Equal origins; names and addresses of this machine are one place.
+fn same_place(one: &Url, other: &Url) -> bool {
+    let local = |url: &Url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    let host = one.host() == other.host() || (local(one) && local(other));
+    host && one.scheme() == other.scheme() && one.port_or_known_default() == other.port_or_known_default()
 }
 
 /// Up to 64 scalars, kept as they are.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use muster_runtime::{BotHandle, Exit};
 use muster_session::protocol::{Command, Report};
-use muster_session::{BotId, EndReason, Input, Session};
-use muster_store::LogEntry;
+use muster_session::{BotId, EndReason, Input, Session, State};
+use muster_store::{LogEntry, StoreError};
 use serde_json::json;
 
-use super::leases::{Holding, Leases, Order};
+use super::leases::{Holding, Order};
 use super::{WorkerSetup, spec};
 use crate::roles::{ApplyError, Backend};
 
@@ -16,9 +16,8 @@ use crate::roles::{ApplyError, Backend};
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// Launches and attends the bot of a session that was just acquired. Returns when nothing of it is left.
-pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, leases: &Leases, session: Session) {
+pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Holding, session: Session) {
     let (bot, fencing) = (session.id, session.fencing);
-    let mut holding = leases.hold(bot, fencing);
     tracing::info!(%bot, attempt = session.attempt, meeting = session.meeting.key, "launching");
     let Some(spec) = spec(setup, &session) else {
         let message = format!("this worker has no platform pack `{}`", session.meeting.platform);
@@ -68,9 +67,10 @@ impl Attendant<'_> {
                     }
                     None => return handle.wait().await,
                 },
-                changed = holding.orders.changed() => {
-                    let order = *holding.orders.borrow_and_update();
-                    if changed.is_err() || order <= asked {
+                changed = holding.orders.changed(), if asked < Order::Lost => {
+                    // Nobody gives orders any more: the session is held for somebody else.
+                    let order = if changed.is_err() { Order::Lost } else { *holding.orders.borrow_and_update() };
+                    if order <= asked {
                         continue;
                     }
                     asked = order;
@@ -141,7 +141,13 @@ async fn gone(backend: &Backend, bot: BotId, fencing: u64, reason: EndReason, me
 async fn commit(backend: &Backend, bot: BotId, input: Input) -> Result<(), ()> {
     loop {
         match backend.apply(bot, input.clone()).await {
+            // Queued again: the next attempt is another bot's, and this one must be gone before it.
+            Ok(session) if session.state == State::Queued => return Err(()),
             Ok(_) => return Ok(()),
+            Err(ApplyError::Store(StoreError::Corrupt { detail })) => {
+                tracing::error!(%bot, detail, "the session cannot be read");
+                return Err(());
+            }
             Err(ApplyError::Rejected(muster_session::Rejected::NotNow { .. })) => return Ok(()),
             Err(ApplyError::Rejected(muster_session::Rejected::StaleToken { .. }) | ApplyError::Missing) => {
                 return Err(());

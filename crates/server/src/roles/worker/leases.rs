@@ -65,7 +65,9 @@ impl Leases {
 
     pub(super) fn hold(&self, bot: BotId, fencing: u64) -> Holding {
         let (orders, receiver) = watch::channel(Order::Stay);
-        self.lock().insert(bot, Held { fencing, orders });
+        if let Some(old) = self.lock().insert(bot, Held { fencing, orders }) {
+            raise(&old.orders, Order::Lost);
+        }
         Holding { bot, fencing, held: Arc::clone(&self.held), orders: receiver }
     }
 
