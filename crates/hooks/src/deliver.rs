@@ -37,7 +37,6 @@ const EXCERPT_BYTES: usize = 512;
 const READ_BYTES: usize = 16 * 1024;
 /// First guess at how many deliveries of one bot are pending.
 const PAGE: u32 = 256;
-
 /// Pause of a bot whose receiver has all the connections it may have.
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
 
@@ -147,7 +146,9 @@ impl Deliverer {
             if stop.is_cancelled() {
                 return Ok(Some(now));
             }
-            let Some(_permit) = self.0.hosts.enter(&delivery.url) else { return Ok(Some(next_turn(bot, now))) };
+            let Some(_permit) = self.0.hosts.enter(&delivery.url) else {
+                return Ok(Some(now + BUSY_PAUSE.mul_f64(1.0 + jitter())));
+            };
             self.attempt(delivery).await?;
         }
     }
@@ -217,15 +218,6 @@ fn excerpt(mut text: String) -> String {
 }
 
 /// Uniform in `0.0..1.0`; 0.5 if the system has no randomness to give.
-/// When a bot whose receiver is busy looks again: a time of its own in each [`BUSY_PAUSE`], so that bots do not come all at
-/// once, and however often it is asked meanwhile, the wake-up is one.
-fn next_turn(bot: BotId, now: Timestamp) -> Timestamp {
-    let period = i64::try_from(BUSY_PAUSE.as_millis()).unwrap_or(i64::MAX);
-    let own = i64::try_from(bot.as_uuid().as_u128() % BUSY_PAUSE.as_millis()).unwrap_or(0);
-    let turn = (now.as_millis() - own).div_euclid(period) + 1;
-    Timestamp::from_millis(turn * period + own)
-}
-
 fn jitter() -> f64 {
     getrandom::u32().map_or(0.5, |random| f64::from(random) / (f64::from(u32::MAX) + 1.0))
 }
