@@ -236,7 +236,8 @@ async def leaving(client, hooks, made):
 
     audio = await now(client.bots.wait_for_audio(bot, timeout=PATIENCE_SECONDS, interval=POLL_SECONDS))
     sound = httpx.get(audio["audio_url"], trust_env=False).raise_for_status().content
-    assert sound.startswith(b"OggS") and len(sound) > 2_000, len(sound)
+    # A second of a tone is about 2 kB; what is in it is the matter of other tests.
+    assert sound.startswith(b"OggS") and b"OpusHead" in sound[:64] and len(sound) > 500, len(sound)
     streams = await now(client.bots.audio_streams(bot))
     assert streams["audio_streams_available"] and streams["participants"][0]["participant_name"] == "Ada", streams
     segment = streams["participants"][0]["streams"][0]["segments"][0]
