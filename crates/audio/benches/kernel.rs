@@ -41,7 +41,7 @@ fn resample(c: &mut Criterion) {
         let per_sample = if channels == Channels::Stereo { 2 } else { 1 };
         let input: Vec<i16> = frame(440.0).into_iter().flat_map(|s| std::iter::repeat_n(s, per_sample)).collect();
         let mut decimator = Decimator::new(Rate::Hz16000, channels);
-        let mut out = Vec::with_capacity(FRAME);
+        let mut out: Vec<i16> = Vec::with_capacity(FRAME);
         c.bench_function(&format!("48 kHz {name} to 16 kHz"), |b| {
             b.iter(|| {
                 out.clear();

@@ -4,6 +4,9 @@ mod convert;
 mod decimator;
 mod design;
 mod kernel;
+mod sample;
+mod taps;
 
 pub use convert::{convert, to_48k};
 pub use decimator::{Channels, Decimator, Rate};
+pub use sample::Sample;

@@ -5,20 +5,6 @@ use std::f64::consts::PI;
 /// Shape of the Kaiser window for about 94 dB of stop-band attenuation.
 pub(super) const BETA: f64 = 9.4;
 
-/// Taps of a linear-phase low-pass with `2 * half + 1` taps and unit gain at 0 Hz. `cutoff` is the middle of the
-/// transition, as a fraction of the sample rate.
-pub(super) fn lowpass(half: usize, cutoff: f64) -> Vec<f64> {
-    let mut taps: Vec<f64> = (0..=2 * half)
-        .map(|i| {
-            let x = i as f64 - half as f64;
-            sinc(2.0 * cutoff * x) * kaiser(x / half as f64)
-        })
-        .collect();
-    let gain: f64 = taps.iter().sum();
-    taps.iter_mut().for_each(|tap| *tap /= gain);
-    taps
-}
-
 /// `sin(πx) / πx`.
 pub(super) fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) }
