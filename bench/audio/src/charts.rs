@@ -71,7 +71,7 @@ fn envelope(curve: &Curve) -> Curve {
         let middle = points.iter().map(|(hz, _)| hz).sum::<f64>() / points.len() as f64;
         (middle, points.iter().map(|(_, db)| *db).fold(f64::NEG_INFINITY, f64::max))
     };
-    let (below, close) = below.split_at(below.partition_point(|(hz, _)| *hz < 8_000.0));
+    let (below, close) = below.split_at(below.partition_point(|(hz, _)| *hz < 7_900.0));
     let close = close.chunks(2 * ENVELOPE).map(highest);
     below.iter().copied().chain(close).chain(above.chunks(ENVELOPE).map(highest)).collect()
 }
