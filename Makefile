@@ -1,13 +1,15 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench fuzz-build
+.PHONY: help demo up test check bench bench-audio bench-report fuzz-build
 
 WHISPER := .tools/venv/bin/python tools/whisper.py
 DEMO := target/debug/muster-demo
+# Not --locked: bench/audio/Cargo.lock follows the crates of the workspace by itself, as fuzz/ does.
+BENCH_AUDIO := cargo run --quiet --release --manifest-path bench/audio/Cargo.toml --target-dir target
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Hold a real meeting: two speakers, one bot, and a verdict
 	@tools/setup.sh build browser speech python
@@ -30,6 +32,14 @@ check: ## Check formatting, lints and documentation
 bench: ## Run the benchmarks
 	@tools/setup.sh build
 	cargo bench --locked -p muster-audio --bench kernel
+
+bench-audio: ## Measure the audio path against other libraries
+	@tools/setup.sh build peers
+	@$(BENCH_AUDIO)
+
+bench-report: ## The same, and write docs/audio.md's last run and charts
+	@tools/setup.sh build peers
+	@$(BENCH_AUDIO) -- report docs "$$(date -u +%F)"
 
 fuzz-build: ## Build the fuzz targets
 	@tools/setup.sh build

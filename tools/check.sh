@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
+# Outside the workspace. Compiling it takes C libraries that nothing else needs: `make bench-audio` does.
+cargo fmt --check --manifest-path bench/audio/Cargo.toml
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 # Licences and sources of what we depend on, where the tool is there (cargo install cargo-deny).

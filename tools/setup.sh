@@ -8,6 +8,7 @@
 #   python    .tools/venv with a local Whisper and MeetStream's SDK
 #   easyrtc   .tools/easyrtc with a meeting page of somebody else's, from npm
 #   nextest   cargo-nextest
+#   peers     the resamplers that ours is measured against
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -117,9 +118,19 @@ nextest() {
   }
 }
 
+peers() {
+  local packages=()
+  [[ -e /usr/include/soxr.h ]] || packages+=(libsoxr-dev)
+  [[ -e /usr/include/speex/speex_resampler.h ]] || packages+=(libspeexdsp-dev)
+  # Debian keeps these two in the directory of the architecture.
+  compgen -G '/usr/include/*/libswresample/swresample.h' >/dev/null || packages+=(libswresample-dev)
+  compgen -G '/usr/include/*/libavutil/opt.h' >/dev/null || packages+=(libavutil-dev)
+  debian "${packages[@]}"
+}
+
 for part in "$@"; do
   case $part in
-    build | browser | speech | python | easyrtc | nextest) "$part" ;;
+    build | browser | speech | python | easyrtc | nextest | peers) "$part" ;;
     *)
       say "no such part: $part"
       exit 2
