@@ -63,7 +63,7 @@ impl Outcome {
 
     /// Our multiply-adds per second as a share of the bare loop's.
     pub fn of_roofline(&self) -> f64 {
-        ours::taps() as f64 * 16_000.0 * self.ours.factor / self.roofline
+        ours::multiplications() as f64 * 16_000.0 * self.ours.factor / self.roofline
     }
 }
 

@@ -10,9 +10,9 @@ use crate::FRAME;
 use crate::convert::downmix_i16;
 use crate::peers::Resampler;
 
-/// Multiply-adds per output sample that the filter stands for.
-pub fn taps() -> usize {
-    289
+/// Multiply-adds that an output sample really takes: about half the length of the filter, which is symmetric.
+pub fn multiplications() -> usize {
+    Decimator::new(Rate::Hz16000, Channels::Mono).multiplications()
 }
 
 /// Our resampler, stereo in.
