@@ -235,8 +235,8 @@ pub async fn s07_receive_answers_at_once_or_when_something_comes(fixture: &dyn F
     released.expect("the lease holds");
     assert_eq!(again.payload, b"m");
     queue.dead_letter(&again.receipt, "for a while").await.expect("the lease holds");
-    let id = queue.dead(Topic::Jobs, 1).await.expect("dead")[0].0;
-    let (again, found) = tokio::join!(take_one(&*queue, LONG), queue.requeue(Topic::Jobs, id));
+    let id = queue.dead(Topic::Jobs, 1).await.expect("dead")[0].0.clone();
+    let (again, found) = tokio::join!(take_one(&*queue, LONG), queue.requeue(Topic::Jobs, &id));
     assert!(found.expect("requeue"));
     queue.ack(&again.receipt).await.expect("the lease holds");
     assert!(began.elapsed() < AT_ONCE, "it has to wake at once");
@@ -307,7 +307,7 @@ pub async fn s09_dead_letters_are_kept_and_put_back(fixture: &dyn Fixture) {
     let want = [(b"a".to_vec(), "why a".to_owned()), (b"b".to_vec(), "why b".to_owned())];
     assert_eq!(dead.iter().map(|(_, payload, reason)| (payload.clone(), reason.clone())).collect::<Vec<_>>(), want);
     assert_eq!(queue.dead(Topic::Media, 10).await.expect("dead"), []);
-    let id = dead[1].0;
+    let id = dead[1].0.as_str();
     assert!(!queue.requeue(Topic::Media, id).await.expect("requeue"), "another topic's");
     assert!(queue.requeue(Topic::Jobs, id).await.expect("requeue"));
     assert!(!queue.requeue(Topic::Jobs, id).await.expect("requeue"), "only once");

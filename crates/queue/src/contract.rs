@@ -47,10 +47,10 @@ pub trait Queue: Send + Sync + std::fmt::Debug + 'static {
     async fn dead_letter(&self, receipt: &Receipt, reason: &str) -> Result<(), QueueError>;
 
     /// Dead letters of a topic, oldest first: (id, payload, reason).
-    async fn dead(&self, topic: Topic, limit: u32) -> Result<Vec<(u64, Vec<u8>, String)>, QueueError>;
+    async fn dead(&self, topic: Topic, limit: u32) -> Result<Vec<(String, Vec<u8>, String)>, QueueError>;
 
     /// Puts a dead letter back; true if it was there.
-    async fn requeue(&self, topic: Topic, id: u64) -> Result<bool, QueueError>;
+    async fn requeue(&self, topic: Topic, id: &str) -> Result<bool, QueueError>;
 
     /// How full a topic is.
     async fn depth(&self, topic: Topic) -> Result<Depth, QueueError>;

@@ -194,19 +194,19 @@ impl Queue for EmbeddedQueue {
         settle::dead_letter(&self.shared, receipt, reason.to_owned()).await
     }
 
-    async fn dead(&self, topic: Topic, limit: u32) -> Result<Vec<(u64, Vec<u8>, String)>, QueueError> {
+    async fn dead(&self, topic: Topic, limit: u32) -> Result<Vec<(String, Vec<u8>, String)>, QueueError> {
         let select = move |c: &rusqlite::Connection| -> Result<_, QueueError> {
             let sql = "SELECT id, payload, reason FROM dead WHERE topic = ?1 ORDER BY id LIMIT ?2";
             let mut statement = c.prepare_cached(sql)?;
             let rows = statement.query_map(params![topic.as_str(), limit], |row| {
-                Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?, row.get(2)?))
+                Ok((row.get::<_, i64>(0)?.to_string(), row.get(1)?, row.get(2)?))
             })?;
             Ok(rows.collect::<Result<Vec<_>, _>>()?)
         };
         self.shared.database.read(select).await
     }
 
-    async fn requeue(&self, topic: Topic, id: u64) -> Result<bool, QueueError> {
+    async fn requeue(&self, topic: Topic, id: &str) -> Result<bool, QueueError> {
         settle::requeue(&self.shared, topic, id).await
     }
 

@@ -115,12 +115,12 @@ impl JobQueue {
     }
 
     /// Dead letters of a topic, oldest first: (id, payload, reason). The payload may be no job.
-    pub async fn dead(&self, topic: Topic, limit: u32) -> Result<Vec<(u64, Vec<u8>, String)>, QueueError> {
+    pub async fn dead(&self, topic: Topic, limit: u32) -> Result<Vec<(String, Vec<u8>, String)>, QueueError> {
         self.queue.dead(topic, limit).await
     }
 
     /// Puts a dead letter back; true if it was there.
-    pub async fn requeue(&self, topic: Topic, id: u64) -> Result<bool, QueueError> {
+    pub async fn requeue(&self, topic: Topic, id: &str) -> Result<bool, QueueError> {
         self.queue.requeue(topic, id).await
     }
 

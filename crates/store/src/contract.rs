@@ -19,7 +19,8 @@ use url::Url;
 ///    same key and same meeting is [`Created::Duplicate`], another meeting is [`Created::Conflict`]. Both kinds of key
 ///    stay bound as long as their record exists.
 /// 4. [`commit`](Self::commit) writes record, events and jobs in one step if the stored version equals the record's, and
-///    answers [`StoreError::Conflict`] with nothing written otherwise. The new version is the old one plus one.
+///    answers [`StoreError::Conflict`] with nothing written otherwise. The new version is the old one plus one. If
+///    [`Commit::lease_seen`] is set, the stored lease must end exactly then, too.
 /// 5. A read after a successful write sees it.
 /// 6. [`renew`](Self::renew) extends leases without changing versions; a lease whose owner or fencing token differs is
 ///    reported [`Renewed::Lost`] and not touched.
@@ -138,13 +139,16 @@ pub struct Commit {
     pub jobs: Vec<(Job, Duration)>,
     /// The time of the write.
     pub now: Timestamp,
+    /// The end of the lease that this write was decided on. A renewal changes no version, so a decision that a lease is
+    /// over has to say which one it saw.
+    pub lease_seen: Option<Timestamp>,
 }
 
 impl Commit {
     /// From what the machine answered.
     #[must_use]
     pub fn new(session: Session, outcome: muster_session::Outcome, now: Timestamp) -> Self {
-        Self { session, events: outcome.events, jobs: outcome.jobs, now }
+        Self { session, events: outcome.events, jobs: outcome.jobs, now, lease_seen: None }
     }
 }
 

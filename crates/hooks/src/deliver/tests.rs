@@ -150,7 +150,7 @@ impl Setup {
         let (mut session, _) = Session::create(new_session(id, callback), now);
         session.sequence = events;
         let events = (1..=events).map(|sequence| event(id, sequence, now)).collect();
-        let commit = Commit { session, events, jobs: Vec::new(), now };
+        let commit = Commit { session, events, jobs: Vec::new(), now, lease_seen: None };
         self.store.create(commit, CreateGuard::default()).await.unwrap();
         id
     }

@@ -73,8 +73,8 @@ pub(super) async fn dead_letter(shared: &Shared, receipt: &Receipt, reason: Stri
     shared.database.write(work).await
 }
 
-pub(super) async fn requeue(shared: &Shared, topic: Topic, id: u64) -> Result<bool, QueueError> {
-    let Ok(id) = i64::try_from(id) else { return Ok(false) };
+pub(super) async fn requeue(shared: &Shared, topic: Topic, id: &str) -> Result<bool, QueueError> {
+    let Ok(id) = id.parse::<i64>() else { return Ok(false) };
     let now = shared.now().as_millis();
     let work = move |c: &Connection| -> Result<bool, QueueError> {
         let sql = "DELETE FROM dead WHERE id = ?1 AND topic = ?2 RETURNING payload";

@@ -65,7 +65,7 @@ async fn poison_is_set_aside_with_a_reason_and_stops_nobody() {
         assert!(reason.starts_with("not a job: ") && reason.len() < 600, "{reason}");
     }
     assert!(dead[2].2.contains("from_the_future"), "{}", dead[2].2);
-    assert!(queue.requeue(Topic::Jobs, dead[0].0).await.unwrap());
+    assert!(queue.requeue(Topic::Jobs, &dead[0].0).await.unwrap());
     assert_eq!(queue.receive(Topic::Jobs, 10, LONG, Duration::ZERO).await.unwrap(), []);
 }
 

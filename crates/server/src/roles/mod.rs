@@ -68,9 +68,12 @@ impl Backend {
     /// Applies `input` to a record as it was read; a conflict is the caller's to handle.
     pub async fn apply_to(&self, mut session: Session, input: Input) -> Result<Session, ApplyError> {
         let now = self.clock.now();
+        let expired = matches!(input, Input::LeaseExpired);
+        let lease_seen = session.lease.as_ref().filter(|_| expired).map(|lease| lease.until);
         let outcome = session.apply(input, now)?;
         let wake = !outcome.jobs.is_empty() || !outcome.events.is_empty();
-        let session = self.store.commit(Commit::new(session, outcome, now)).await.map_err(|error| match error {
+        let commit = Commit { lease_seen, ..Commit::new(session, outcome, now) };
+        let session = self.store.commit(commit).await.map_err(|error| match error {
             StoreError::Missing => ApplyError::Missing,
             error => ApplyError::Store(error),
         })?;

@@ -5,8 +5,8 @@ use muster_session::{BotId, Input, State, WorkerId};
 use uuid::Uuid;
 
 use super::Fixture;
-use super::samples::{LEASE, acquire, at, create, joining, queued, renamed, report, step};
-use crate::{LeaseRenewal, Renewed, SessionStore};
+use super::samples::{LEASE, acquire, at, create, joining, moved, queued, renamed, report, step};
+use crate::{Commit, LeaseRenewal, Renewed, SessionStore, StoreError};
 
 const HELD: Renewed = Renewed::Held { stop_requested: false };
 
@@ -51,6 +51,12 @@ pub async fn s06_renewals_change_no_version(fixture: &dyn Fixture) {
     let written = store.commit(renamed(&first, "renamed", at(2))).await.expect("commit");
     assert_eq!(written.lease_until(), Some(at(500)));
     assert_eq!(store.get(first.id).await.expect("get"), Some(written.clone()));
+    // Whoever read the record before a renewal may not decide that the lease is over.
+    let late = Commit { lease_seen: Some(at(400)), ..moved(&written, Input::LeaseExpired, at(501)) };
+    assert!(matches!(store.commit(late).await, Err(StoreError::Conflict)));
+    assert_eq!(store.get(first.id).await.expect("get"), Some(written.clone()));
+    let late = Commit { lease_seen: Some(at(500)), ..renamed(&written, "renamed again", at(3)) };
+    let written = store.commit(late).await.expect("commit");
     // Another acquisition has a lease of its own, however long the old one would have been.
     let requeued = step(&*store, &written, Input::LeaseExpired, at(501)).await;
     assert_eq!((requeued.state, requeued.lease_until()), (State::Queued, None));

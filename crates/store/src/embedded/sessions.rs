@@ -83,7 +83,8 @@ pub(super) fn commit(c: &Connection, commit: Commit) -> Result<Session, StoreErr
         Ok((version, fencing, row.get::<_, Option<String>>(2)?, row.get::<_, Option<i64>>(3)?))
     });
     let (version, fencing, owner, until) = stored.optional()?.ok_or(StoreError::Missing)?;
-    if version != session.version {
+    let renewed = commit.lease_seen.is_some_and(|seen| until != Some(seen.as_millis()));
+    if version != session.version || renewed {
         return Err(StoreError::Conflict);
     }
     session.version += 1;

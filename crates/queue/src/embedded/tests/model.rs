@@ -140,7 +140,7 @@ impl Run {
             }
             Op::Requeue(id) => {
                 let found = self.model.dead.iter().position(|(of, topic, _)| *of == id && *topic == Topic::Jobs);
-                assert_eq!(queue.requeue(Topic::Jobs, id).await.unwrap(), found.is_some());
+                assert_eq!(queue.requeue(Topic::Jobs, &id.to_string()).await.unwrap(), found.is_some());
                 if let Some(at) = found {
                     let (_, topic, payload) = self.model.dead.remove(at);
                     let visible_at = self.model.now;
@@ -158,7 +158,8 @@ impl Run {
         for topic in [Topic::Jobs, Topic::Media] {
             assert_eq!(queue.depth(topic).await.unwrap(), self.model.depth(topic));
             let dead = self.model.dead.iter().filter(|(_, of, _)| *of == topic);
-            let dead: Vec<_> = dead.map(|(id, _, payload)| (*id, payload.clone(), format!("why {id}"))).collect();
+            let dead: Vec<_> =
+                dead.map(|(id, _, payload)| (id.to_string(), payload.clone(), format!("why {id}"))).collect();
             assert_eq!(queue.dead(topic, 100).await.unwrap(), dead);
         }
     }
