@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use muster_audio::codec::{Encoder, Tuning};
+use muster_audio::level::Meter;
 use muster_audio::mix::Mixer;
 use muster_audio::resample::{Channels, Decimator, Rate};
 use muster_audio::tone::sine;
@@ -36,6 +37,24 @@ fn mix(c: &mut Criterion) {
     }
 }
 
+/// Most of a meeting: sixteen are there and one speaks.
+fn mix_one_of_many(c: &mut Criterion) {
+    let (voice, silence) = (frame(200.0), vec![0; FRAME]);
+    let mut mixer = Mixer::new(0);
+    let mut at_us = 0;
+    c.bench_function("mix 16 tracks, one speaks", |b| {
+        b.iter(|| {
+            for track in 0..16 {
+                mixer.push(track, at_us, black_box(if track == 0 { &voice } else { &silence }));
+            }
+            at_us += FRAME_US;
+            mixer.advance(at_us, &mut |frame| {
+                black_box(frame);
+            });
+        });
+    });
+}
+
 fn resample(c: &mut Criterion) {
     for (name, channels) in [("mono", Channels::Mono), ("stereo", Channels::Stereo)] {
         let per_sample = if channels == Channels::Stereo { 2 } else { 1 };
@@ -56,11 +75,13 @@ fn listen_and_code(c: &mut Criterion) {
     let block: [i16; FRAME] = frame(440.0).try_into().expect("a frame has as many samples");
     let mut detector = Detector::new();
     c.bench_function("voice activity", |b| b.iter(|| detector.push(black_box(&block))));
+    let mut meter = Meter::default();
+    c.bench_function("level meter", |b| b.iter(|| meter.push(black_box(&block))));
     let mut encoder = Encoder::new(Tuning::Voice, Tuning::Voice.default_bitrate()).expect("a rate that Opus knows");
     c.bench_function("opus voice", |b| {
         b.iter(|| encoder.encode(black_box(&block)).expect("a whole frame").len());
     });
 }
 
-criterion_group!(benches, mix, resample, listen_and_code);
+criterion_group!(benches, mix, mix_one_of_many, resample, listen_and_code);
 criterion_main!(benches);

@@ -1,10 +1,12 @@
 //! What happens to samples between capture and storage: mixing on one timeline, resampling, levels, voice activity,
 //! and coding as Opus.
 //!
-//! There is no async and no clock in this crate. Everything that runs once per frame works in buffers that it owns and
-//! allocates nothing once warm. Samples are `i16` at 48 kHz mono unless a name says otherwise; frames are 20 ms.
+//! There is no async and no clock in this crate: time comes in as timestamps, and the same input gives the same output.
+//! Everything that runs once per frame works in buffers that it owns and allocates nothing once warm
+//! (`tests/allocations.rs` counts). Samples are `i16` at 48 kHz mono unless a name says otherwise; frames are 20 ms.
 //!
-//! The walk of a sample: [`mix::Mixer`] takes blocks with timestamps and gives frames, [`vad::Detector`] and
+//! The walk of a sample: [`mix::Mixer`] takes blocks with timestamps, follows the clocks of their tracks, conceals what is
+//! missing, and gives frames with a limited mix; [`vad::Detector`] and
 //! [`level::Meter`] look at them, [`resample::Decimator`] makes them small for speech to text, [`codec::Encoder`] and
 //! [`ogg::Writer`] make them a file.
 

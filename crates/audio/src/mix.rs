@@ -1,14 +1,17 @@
 //! Many participants on one timeline.
 //!
 //! Blocks come in with the time at which their first sample was heard, at any pace and in any order between tracks.
-//! Frames go out on time, one for every 20 ms from the start, whether or not anything came: what is missing is silence,
-//! with soft edges, and is counted; what comes too late is dropped and counted. Clocks of tracks that drift against the
-//! timeline are followed by repeating or leaving out single samples.
+//! Frames go out on time, one for every 20 ms from the start, whether or not anything came: a sound that breaks off is
+//! continued with its last pitch period and is silent within 60 ms, what comes next is faded in, and the hole is
+//! counted; what comes too late is dropped and counted. Clocks of tracks that drift against the timeline are followed by
+//! repeating or leaving out single samples.
 //!
 //! Time is an argument; nothing here reads a clock.
 
+mod conceal;
 mod dominant;
 mod limiter;
+mod ring;
 mod track;
 
 #[cfg(test)]
@@ -44,8 +47,11 @@ pub struct Stats {
     pub frames: u64,
     /// Tracks present now.
     pub tracks: usize,
-    /// Samples of silence put in where a track paused for less than two seconds and went on.
+    /// Samples put in where a track paused for less than two seconds and went on.
     pub concealed_samples: u64,
+    /// Those of them that continued the sound before the hole; the others are silence. Counted when the track is heard
+    /// again, which is up to the delay later.
+    pub continued_samples: u64,
     /// How often that happened.
     pub gaps: u64,
     /// Samples dropped because their frame had gone out, or because they were there already.
@@ -156,22 +162,9 @@ impl Mixer {
     }
 
     fn emit(&mut self, sink: &mut impl FnMut(Frame<'_>)) {
-        let from = self.floor();
-        self.sum.fill(0);
-        for track in &mut self.tracks {
-            track.read(from);
-            if track.heard {
-                for (sum, sample) in self.sum.iter_mut().zip(track.frame.iter()) {
-                    *sum += i32::from(*sample);
-                }
-            }
-        }
-        let limited = self.limiter.process(&self.sum, &mut self.mixed);
-        self.stats.limited_frames += u64::from(limited);
-        let dominant = self.dominant.choose(&self.tracks);
-
+        let dominant = self.mix();
         let mut list: Vec<(u32, &[i16])> = std::mem::take(&mut self.list);
-        list.extend(self.tracks.iter().map(|track| (track.id, &track.frame[..])));
+        list.extend(self.tracks.iter().map(|track| (track.id, track.frame())));
         sink(Frame { index: self.next, mixed: &self.mixed, tracks: &list, dominant });
         list.clear();
         // Collecting an emptied vector into one of the same layout keeps its allocation and ends its borrows.
@@ -179,6 +172,24 @@ impl Mixer {
 
         self.next += 1;
         self.tracks.retain(|track| !track.is_finished());
+    }
+
+    /// Makes the next frame and answers who is heard best in it. Apart from [`emit`](Self::emit), which is compiled
+    /// with the sink in the caller's crate, however little that one is optimised.
+    fn mix(&mut self) -> Option<u32> {
+        let from = self.floor();
+        self.sum.fill(0);
+        for track in &mut self.tracks {
+            track.read(from, &mut self.stats);
+            if track.is_heard() {
+                for (sum, sample) in self.sum.iter_mut().zip(track.frame()) {
+                    *sum += i32::from(*sample);
+                }
+            }
+        }
+        let limited = self.limiter.process(&self.sum, &mut self.mixed);
+        self.stats.limited_frames += u64::from(limited);
+        self.dominant.choose(&self.tracks)
     }
 }
 

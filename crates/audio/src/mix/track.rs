@@ -1,14 +1,15 @@
-use std::collections::VecDeque;
-
 use super::Stats;
+use super::conceal::{Concealer, HISTORY};
+use super::ring::Ring;
 use crate::FRAME;
-use crate::level::energy;
+use crate::level::{is_silent, power};
 use crate::vad::Detector;
 
-/// Samples that a track can hold: 2.7 s. Enough for the delay and for a caller that stalls for a while.
-const ROOM: i64 = 131_072;
-/// A timestamp that is off by no more than this (40 ms) continues the block before; drift is corrected below it.
-const JUMP: i64 = 1_920;
+/// A timestamp that is early by no more than this (40 ms) continues the block before; drift is corrected below it.
+const EARLY: f32 = 1_920.0;
+/// One that is later than the last ones were by this (15 ms) comes after a hole: of a frame of 20 ms, whatever the
+/// jitter.
+const HOLE: f32 = 720.0;
 /// Following a drifting clock begins at 5 ms and ends at 1 ms.
 const SLIP_FROM: f32 = 240.0;
 const SLIP_UNTIL: f32 = 48.0;
@@ -16,71 +17,77 @@ const SLIP_UNTIL: f32 = 48.0;
 const SLIP_EVERY: usize = 480;
 /// Weight of the newest timestamp in the smoothed error.
 const SMOOTHING: f32 = 1.0 / 16.0;
-/// Length of the fades at the edges of gaps: 2 ms.
+/// Length of the fade at the end of a track: 2 ms.
 const FADE: usize = 96;
 /// A pause of this length (2 s) or more was meant: the microphone was off.
 const PAUSE: i64 = 96_000;
+
+/// Frames without a sound after which there is nothing left to move: those of the past and the present one.
+const STILL: usize = HISTORY / FRAME + 1;
 
 /// One participant's samples, placed on the timeline. Positions are samples since its start.
 #[derive(Debug)]
 pub(super) struct Track {
     pub(super) id: u32,
-    /// This frame's samples.
-    pub(super) frame: Box<[i16; FRAME]>,
-    /// There is anything but digital silence in `frame`.
-    pub(super) heard: bool,
+    /// What was given out, and at its end this frame.
+    line: Box<[i16; HISTORY + FRAME]>,
+    /// Frames of `line` that are digital silence, counted from its end.
+    still: usize,
     pub(super) speaking: bool,
     /// Smoothed power while speaking.
     pub(super) power: f32,
     pub(super) leaving: bool,
     detector: Detector,
-    ring: Box<[i16]>,
-    /// What the ring holds, in order, not touching.
-    runs: VecDeque<Run>,
+    ring: Ring,
     /// Where the next block goes if it continues the last one.
     end: Option<i64>,
     /// Smoothed distance from `end` to where timestamps say it should be.
     error: f32,
     slipping: bool,
-    /// The frame before ended in sound that was not faded out.
-    open: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    from: i64,
-    to: i64,
+    /// Where the last samples ended that were played.
+    played: Option<i64>,
+    concealer: Concealer,
 }
 
 impl Track {
     pub(super) fn new(id: u32) -> Self {
         Self {
             id,
-            frame: Box::new([0; FRAME]),
-            heard: false,
+            line: Box::new([0; HISTORY + FRAME]),
+            still: STILL,
             speaking: false,
             power: 0.0,
             leaving: false,
             detector: Detector::new(),
-            ring: vec![0; ROOM as usize].into_boxed_slice(),
-            runs: VecDeque::with_capacity(16),
+            ring: Ring::new(),
             end: None,
             error: 0.0,
             slipping: false,
-            open: false,
+            played: None,
+            concealer: Concealer::new(),
         }
+    }
+
+    /// This frame's samples.
+    pub(super) fn frame(&self) -> &[i16] {
+        &self.line[HISTORY..]
+    }
+
+    /// There is anything but digital silence in this frame.
+    pub(super) fn is_heard(&self) -> bool {
+        self.still == 0
     }
 
     /// Ended, and everything of it has been played.
     pub(super) fn is_finished(&self) -> bool {
-        self.leaving && self.runs.is_empty()
+        self.leaving && self.ring.is_empty()
     }
 
     /// Places a block; `floor` is the first position that can still be played.
     pub(super) fn push(&mut self, stamped: i64, pcm: &[i16], floor: i64, stats: &mut Stats) {
         self.leaving = false;
         // Contiguous, as far as timestamps can tell, and its place is still to be played.
-        let continued = self.end.filter(|end| (stamped - end).abs() <= JUMP && *end >= floor);
+        let continued = self.end.filter(|end| self.continues((stamped - end) as f32) && *end >= floor);
         let first = if let Some(end) = continued {
             self.observe((stamped - end) as f32);
             end
@@ -91,7 +98,7 @@ impl Track {
         let mut at = first;
         let pcm = if continued.is_none() {
             drop_front(pcm, first - stamped, &mut stats.late_samples)
-        } else if pcm.iter().all(|sample| *sample == 0) {
+        } else if is_silent(pcm) {
             self.make_up(&mut at, pcm, floor, stats)
         } else {
             pcm
@@ -140,22 +147,16 @@ impl Track {
         }
     }
 
+    /// Answers where what was written ends.
     fn write(&mut self, at: i64, samples: &[i16], floor: i64, stats: &mut Stats) -> i64 {
-        let room = usize::try_from(floor + ROOM - at).unwrap_or(0).min(samples.len());
-        stats.early_samples += (samples.len() - room) as u64;
-        if room == 0 {
-            return at;
-        }
-        let to = at + room as i64;
-        let start = at.rem_euclid(ROOM) as usize;
-        let (head, tail) = samples[..room].split_at(room.min(ROOM as usize - start));
-        self.ring[start..start + head.len()].copy_from_slice(head);
-        self.ring[..tail.len()].copy_from_slice(tail);
-        match self.runs.back_mut() {
-            Some(run) if run.to == at => run.to = to,
-            _ => self.runs.push_back(Run { from: at, to }),
-        }
-        to
+        let written = self.ring.write(at, samples, floor);
+        stats.early_samples += (samples.len() - written) as u64;
+        at + written as i64
+    }
+
+    /// A block whose timestamp is off by so much follows the one before.
+    fn continues(&self, off: f32) -> bool {
+        off >= -EARLY && off - self.error < HOLE
     }
 
     fn observe(&mut self, error: f32) {
@@ -169,41 +170,62 @@ impl Track {
         self.slipping = self.error.abs() > SLIP_UNTIL;
     }
 
-    /// Takes the frame that begins at `from` out of the ring.
-    pub(super) fn read(&mut self, from: i64) {
-        let to = from + FRAME as i64;
-        self.frame.fill(0);
-        self.heard = false;
-        let mut open = false;
-        while let Some(run) = self.runs.front().copied()
-            && run.from < to
-        {
-            let first = (run.from.max(from) - from) as usize;
-            let last = (run.to.min(to) - from) as usize;
-            let start = run.from.max(from).rem_euclid(ROOM) as usize;
-            for (i, slot) in self.frame[first..last].iter_mut().enumerate() {
-                *slot = self.ring[(start + i) % ROOM as usize];
-            }
-            if first > 0 || !self.open {
-                fade(self.frame[first..last].iter_mut());
-            }
-            self.heard |= self.frame[first..last].iter().any(|s| *s != 0);
-            if run.to > to {
-                open = true;
-                self.runs[0].from = to;
-                break;
-            }
-            fade(self.frame[first..last].iter_mut().rev());
-            self.runs.pop_front();
+    /// Takes the frame that begins at `from` out of the ring, and fills what is missing in it.
+    pub(super) fn read(&mut self, from: i64, stats: &mut Stats) {
+        if self.still < STILL {
+            self.line.copy_within(FRAME.., 0);
+            self.line[HISTORY..].fill(0);
         }
-        self.open = open;
+        let to = from + FRAME as i64;
+        let place = |at: i64| HISTORY + (at - from) as usize;
+        let mut filled = from;
+        while let Some(run) = self.ring.take(to) {
+            if self.played != Some(run.from) {
+                self.fill(filled, place(filled)..place(run.from));
+                self.resume(run.from, stats);
+            }
+            let part = &mut self.line[place(run.from)..place(run.to)];
+            self.ring.read(run.from, part);
+            self.concealer.blend(part);
+            self.played = Some(run.to);
+            filled = run.to;
+        }
+        self.fill(filled, place(filled)..HISTORY + FRAME);
+        if self.is_finished() {
+            fade_out(&mut self.line[HISTORY..]);
+        }
+        self.still = if is_silent(self.frame()) { STILL.min(self.still + 1) } else { 0 };
         self.judge();
     }
 
+    /// Continues the sound into a hole that begins at position `at`, or goes on there.
+    fn fill(&mut self, at: i64, hole: std::ops::Range<usize>) {
+        if hole.is_empty() {
+            return;
+        }
+        if self.played == Some(at)
+            && let Some(past) = self.line[..hole.start].last_chunk()
+        {
+            self.concealer.start(past);
+        }
+        if self.concealer.is_sounding() {
+            self.concealer.fill(&mut self.line[hole]);
+        }
+    }
+
+    /// The hole ends at position `at`.
+    fn resume(&mut self, at: i64, stats: &mut Stats) {
+        let hole = self.played.map_or(PAUSE, |played| at - played);
+        if hole < PAUSE {
+            stats.continued_samples += self.concealer.made() as u64;
+        }
+        self.concealer.end();
+    }
+
     fn judge(&mut self) {
-        self.speaking = self.detector.push(&self.frame[..]);
-        if self.heard && self.speaking {
-            let power = energy(&self.frame[..]) as f32 / FRAME as f32;
+        self.speaking = self.detector.push(&self.line[HISTORY..]);
+        if self.is_heard() && self.speaking {
+            let power = power(self.frame()).energy as f32 / FRAME as f32;
             self.power += (power - self.power) * 0.2;
         } else {
             self.power *= 0.8;
@@ -218,9 +240,9 @@ fn drop_front<'a>(pcm: &'a [i16], count: i64, dropped: &mut u64) -> &'a [i16] {
     &pcm[count..]
 }
 
-/// Raises the level from nothing over the first samples that come.
-fn fade<'a>(samples: impl Iterator<Item = &'a mut i16>) {
-    for (i, sample) in samples.take(FADE).enumerate() {
+/// Lowers the level to nothing over the last samples.
+fn fade_out(samples: &mut [i16]) {
+    for (i, sample) in samples.iter_mut().rev().take(FADE).enumerate() {
         *sample = (i32::from(*sample) * (i as i32 + 1) / (FADE as i32 + 1)) as i16;
     }
 }

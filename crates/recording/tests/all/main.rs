@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod finalising;
+mod long_call;
 mod support;
 mod tracks;
 mod writing;
