@@ -8,7 +8,7 @@ use std::process::Command;
 use muster_session::protocol::SpeechSpec;
 use muster_transcript::accuracy::wer;
 use muster_transcript::document::{TrackAudio, transcribe_tracks};
-use muster_transcript::speech::{OpenAiCompatible, SpeechToText};
+use muster_transcript::speech::{Error, OpenAiCompatible, SpeechToText};
 
 /// The server, or none if this run does not need one.
 fn recogniser() -> Option<OpenAiCompatible> {
@@ -68,8 +68,9 @@ async fn a_conversation_is_labelled_and_in_order() {
     };
     let silence = |seconds: usize| vec![0i16; seconds * 16_000];
     let ben = [silence(9), say("en-gb", SECOND), silence(2)].concat();
-    let tracks = vec![track("b", "Ben", 0, ben), track("a", "Ann", 0, say("en-us", FIRST))];
-    let transcript = transcribe_tracks(tracks, &speech, None).await.unwrap();
+    let tracks = [track("b", "Ben", 0, ben), track("a", "Ann", 0, say("en-us", FIRST))];
+    let parts = futures_util::stream::iter(tracks.map(Ok::<_, Error>));
+    let transcript = transcribe_tracks(parts, &speech, None).await.unwrap();
     for (speaker, want, from_ms) in [("Ann", FIRST, 0), ("Ben", SECOND, 9_000)] {
         let own: Vec<_> = transcript.segments.iter().filter(|segment| segment.speaker == speaker).collect();
         let text = own.iter().map(|segment| segment.text.as_str()).collect::<Vec<_>>().join(" ");
