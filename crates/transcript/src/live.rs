@@ -11,13 +11,14 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use muster_hooks::client::{CallError, GuardedClient};
 use muster_session::{BotId, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::document::{rounded, seconds};
-use crate::speech::{Error, Recognised, SpeechToText};
+use crate::speech::{Error, Recognised, SpeechToText, Word};
 
 /// Longest running text sent along, in characters.
 const RUNNING_CHARS: usize = 4_000;
@@ -41,6 +42,27 @@ pub struct LiveSettings {
     pub queue: usize,
     /// Utterances recognised at a time.
     pub concurrency: usize,
+}
+
+/// A finished phrase of one speaker, as it is posted and noted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Said {
+    /// The platform's id of the participant.
+    pub speaker_id: String,
+    /// Display name.
+    pub speaker: String,
+    /// From, in milliseconds since the epoch: the attempts of a bot share this clock.
+    pub start_ms: i64,
+    /// To.
+    pub end_ms: i64,
+    /// With punctuation.
+    pub text: String,
+    /// Its words; their times count from `start_ms`.
+    pub words: Vec<Word>,
+    /// The language as the recogniser names it, if it does.
+    pub language: Option<String>,
+    /// The speaker paused after it.
+    pub end_of_turn: bool,
 }
 
 /// Something somebody said.
@@ -275,7 +297,7 @@ fn body(settings: &LiveSettings, spoken: &Spoken, recognised: &Recognised, runni
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::speech::{RecognisedSegment, Word};
+    use crate::speech::RecognisedSegment;
 
     #[test]
     fn the_body_has_every_field_that_clients_read() {

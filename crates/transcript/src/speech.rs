@@ -3,11 +3,14 @@
 mod answer;
 mod openai;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use muster_session::Fault;
+use muster_session::protocol::SpeechSpec;
 use serde::{Deserialize, Serialize};
 
-pub use openai::OpenAiCompatible;
+use openai::OpenAiCompatible;
 
 /// Something that turns speech into words.
 #[async_trait]
@@ -16,6 +19,18 @@ pub trait SpeechToText: Send + Sync + std::fmt::Debug {
     /// setting or detection decides. Times in the answer count from the start of the piece. Silence is an answer
     /// without segments. Cancel safe.
     async fn transcribe(&self, pcm16k: &[i16], language: Option<&str>) -> Result<Recognised, Error>;
+}
+
+/// A client for the recogniser. Connects to nothing: what is wrong with the settings themselves is found here.
+pub fn open(spec: &SpeechSpec) -> Result<Arc<dyn SpeechToText>, Error> {
+    match spec.clone() {
+        SpeechSpec::Openai { url, model, api_key, language } => {
+            Ok(Arc::new(OpenAiCompatible::new(openai::Settings { url, model, api_key, language })?))
+        }
+        SpeechSpec::Deepgram { .. } | SpeechSpec::Assemblyai { .. } => {
+            Err(Error::Setup { detail: format!("{} is not supported", spec.name()) })
+        }
+    }
 }
 
 /// What was said in one piece of audio.

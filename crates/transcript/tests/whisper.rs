@@ -4,14 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::process::Command;
+use std::sync::Arc;
 
 use muster_session::protocol::SpeechSpec;
 use muster_transcript::accuracy::wer;
 use muster_transcript::document::{TrackAudio, transcribe_tracks};
-use muster_transcript::speech::{Error, OpenAiCompatible, SpeechToText};
+use muster_transcript::speech::{self, Error, SpeechToText};
 
 /// The server, or none if this run does not need one.
-fn recogniser() -> Option<OpenAiCompatible> {
+fn recogniser() -> Option<Arc<dyn SpeechToText>> {
     let Ok(url) = std::env::var("MUSTER_TEST_WHISPER_URL") else {
         let required = ["CI", "MUSTER_REQUIRE_SERVERS"].iter().any(|name| std::env::var_os(name).is_some());
         assert!(!required, "MUSTER_TEST_WHISPER_URL is not set, and this run requires its servers");
@@ -19,8 +20,8 @@ fn recogniser() -> Option<OpenAiCompatible> {
         return None;
     };
     let model = std::env::var("MUSTER_TEST_WHISPER_MODEL").unwrap_or_else(|_| "whisper-1".into());
-    let spec = SpeechSpec { url: url.parse().unwrap(), model, api_key: None, language: Some("en".into()) };
-    Some(OpenAiCompatible::new(spec).unwrap())
+    let spec = SpeechSpec::Openai { url: url.parse().unwrap(), model, api_key: None, language: Some("en".into()) };
+    Some(speech::open(&spec).unwrap())
 }
 
 /// Speech at 16 kHz.
@@ -70,7 +71,7 @@ async fn a_conversation_is_labelled_and_in_order() {
     let ben = [silence(9), say("en-gb", SECOND), silence(2)].concat();
     let tracks = [track("b", "Ben", 0, ben), track("a", "Ann", 0, say("en-us", FIRST))];
     let parts = futures_util::stream::iter(tracks.map(Ok::<_, Error>));
-    let transcript = transcribe_tracks(parts, &speech, None).await.unwrap();
+    let transcript = transcribe_tracks(parts, &*speech, None).await.unwrap();
     for (speaker, want, from_ms) in [("Ann", FIRST, 0), ("Ben", SECOND, 9_000)] {
         let own: Vec<_> = transcript.segments.iter().filter(|segment| segment.speaker == speaker).collect();
         let text = own.iter().map(|segment| segment.text.as_str()).collect::<Vec<_>>().join(" ");

@@ -8,7 +8,7 @@ use muster_recording::storage;
 use muster_session::EndReason;
 use muster_session::protocol::BotSpec;
 use muster_transcript::live::LiveSettings;
-use muster_transcript::speech::{OpenAiCompatible, SpeechToText};
+use muster_transcript::speech::{self, SpeechToText};
 use object_store::ObjectStore;
 
 use crate::call::End;
@@ -51,9 +51,9 @@ impl Outlets {
         });
         let words = match (&spec.media.live_transcription, &spec.speech) {
             (Some(webhook), Some(speech)) => {
-                let language = language(spec).or_else(|| speech.language.clone());
-                let speech = OpenAiCompatible::new(speech.clone())
-                    .map_err(|error| fail("live transcription cannot be set up", &error))?;
+                let language = language(spec);
+                let speech =
+                    speech::open(speech).map_err(|error| fail("live transcription cannot be set up", &error))?;
                 let client = GuardedClient::new(policy, Limits::default())
                     .map_err(|error| fail("live transcription cannot be set up", &error))?;
                 let settings = LiveSettings {
@@ -64,7 +64,7 @@ impl Outlets {
                     queue: WAITING_UTTERANCES,
                     concurrency: RECOGNISED_AT_A_TIME,
                 };
-                Some(WordsOutlet { settings, speech: Arc::new(speech), client })
+                Some(WordsOutlet { settings, speech, client })
             }
             _ => None,
         };

@@ -289,7 +289,7 @@ async fn live_words_are_posted_with_their_speakers() {
         spec.allow_private = vec!["127.0.0.0/8".into()];
         spec.media.live_transcription = Some(format!("{base}/words").parse().unwrap());
         let url = base.parse().unwrap();
-        spec.speech = Some(SpeechSpec { url, model: "tiny".into(), api_key: None, language: None });
+        spec.speech = Some(SpeechSpec::Openai { url, model: "tiny".into(), api_key: None, language: None });
         spec.custom_attributes.insert("deal".into(), json!(7));
     });
     bench.owner(1, "ada", "Ada");
@@ -324,7 +324,7 @@ async fn what_cannot_work_is_said_before_the_call() {
         refused(|spec| {
             spec.media.live_transcription = Some("https://example.com/".parse().unwrap());
             let url = "ftp://x/".parse().unwrap();
-            spec.speech = Some(SpeechSpec { url, model: String::new(), api_key: None, language: None });
+            spec.speech = Some(SpeechSpec::Openai { url, model: String::new(), api_key: None, language: None });
         })
         .contains("live transcription")
     );

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_session::protocol::SpeechSpec;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Response, StatusCode};
 use url::{Host, Url};
@@ -23,42 +22,54 @@ const TIMEOUT_PER_AUDIO: u32 = 4;
 const EXCERPT_CHARS: usize = 300;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// What is to be known of a server.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) url: Url,
+    pub(super) model: String,
+    pub(super) api_key: Option<String>,
+    pub(super) language: Option<String>,
+}
+
 /// A speech-to-text server with OpenAI's interface.
-pub struct OpenAiCompatible {
+pub(super) struct OpenAiCompatible {
     http: reqwest::Client,
     endpoint: Url,
-    spec: SpeechSpec,
+    settings: Settings,
     /// The server refused `verbose_json` but takes `json`.
     plain: AtomicBool,
 }
 
 impl fmt::Debug for OpenAiCompatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenAiCompatible").field("spec", &self.spec).finish_non_exhaustive()
+        f.debug_struct("OpenAiCompatible")
+            .field("endpoint", &self.endpoint.as_str())
+            .field("model", &self.settings.model)
+            .finish_non_exhaustive()
     }
 }
 
 impl OpenAiCompatible {
-    /// A client for the server at `spec.url`. A path that ends in `/v1` is taken as it is, otherwise `/v1` is added.
-    pub fn new(spec: SpeechSpec) -> Result<Self, Error> {
+    /// A client for the server at `settings.url`. A path that ends in `/v1` is taken as it is, otherwise `/v1` is added.
+    pub(super) fn new(settings: Settings) -> Result<Self, Error> {
         let setup = |detail: String| Error::Setup { detail };
-        if !matches!(spec.url.scheme(), "http" | "https") {
-            return Err(setup(format!("{} is not an http or https URL", spec.url)));
+        if !matches!(settings.url.scheme(), "http" | "https") {
+            return Err(setup(format!("{} is not an http or https URL", settings.url)));
         }
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(muster_hooks::tls::client_config())
             .user_agent(muster_hooks::client::USER_AGENT)
             .connect_timeout(Duration::from_secs(10));
         // The machine's proxy is for the way out, not for a server beside us.
-        if is_loopback(&spec.url) {
+        if is_loopback(&settings.url) {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| setup(error.to_string()))?;
-        let mut endpoint = spec.url.clone();
-        let base = spec.url.path().trim_end_matches('/');
+        let mut endpoint = settings.url.clone();
+        let base = settings.url.path().trim_end_matches('/');
         let version = if base.ends_with("/v1") { "" } else { "/v1" };
         endpoint.set_path(&format!("{base}{version}/audio/transcriptions"));
-        Ok(Self { http, endpoint, spec, plain: AtomicBool::new(false) })
+        Ok(Self { http, endpoint, settings, plain: AtomicBool::new(false) })
     }
 
     /// One request; what the server said, good or bad.
@@ -70,7 +81,7 @@ impl OpenAiCompatible {
         plain: bool,
     ) -> reqwest::Result<Response> {
         let file = Part::bytes(wav.to_vec()).file_name("audio.wav").mime_str("audio/wav")?;
-        let mut form = Form::new().part("file", file).text("model", self.spec.model.clone());
+        let mut form = Form::new().part("file", file).text("model", self.settings.model.clone());
         form = if plain {
             form.text("response_format", "json")
         } else {
@@ -82,7 +93,7 @@ impl OpenAiCompatible {
             form = form.text("language", language.to_owned());
         }
         let mut request = self.http.post(self.endpoint.clone()).timeout(timeout).multipart(form);
-        if let Some(key) = &self.spec.api_key {
+        if let Some(key) = &self.settings.api_key {
             request = request.bearer_auth(key);
         }
         request.send().await
@@ -115,7 +126,7 @@ impl SpeechToText for OpenAiCompatible {
         }
         let wav = wav(pcm16k);
         let timeout = BASE_TIMEOUT + Duration::from_millis(duration_ms) * TIMEOUT_PER_AUDIO;
-        let language = language.or(self.spec.language.as_deref());
+        let language = language.or(self.settings.language.as_deref());
         let mut pauses = PAUSES.iter();
         loop {
             match self.attempt(&wav, timeout, language).await {
@@ -211,13 +222,13 @@ fn wav(pcm16k: &[i16]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn endpoint(url: &str) -> String {
-        let spec = SpeechSpec { url: url.parse().unwrap(), model: "m".into(), api_key: None, language: None };
-        OpenAiCompatible::new(spec).unwrap().endpoint.to_string()
+    fn settings(url: &str) -> Settings {
+        Settings { url: url.parse().unwrap(), model: "m".into(), api_key: Some("sk-secret".into()), language: None }
     }
 
     #[test]
     fn the_path_is_added_once() {
+        let endpoint = |url: &str| OpenAiCompatible::new(settings(url)).unwrap().endpoint.to_string();
         assert_eq!(endpoint("http://127.0.0.1:8000"), "http://127.0.0.1:8000/v1/audio/transcriptions");
         assert_eq!(endpoint("https://api.example.com/v1/"), "https://api.example.com/v1/audio/transcriptions");
         assert_eq!(endpoint("https://example.com/openai"), "https://example.com/openai/v1/audio/transcriptions");
@@ -225,15 +236,9 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_work_are_refused_and_keys_not_shown() {
-        let spec = |url: &str| SpeechSpec {
-            url: url.parse().unwrap(),
-            model: "m".into(),
-            api_key: Some("sk-secret".into()),
-            language: None,
-        };
-        let error = OpenAiCompatible::new(spec("ftp://example.com")).unwrap_err();
+        let error = OpenAiCompatible::new(settings("ftp://example.com")).unwrap_err();
         assert!(matches!(error, Error::Setup { .. }) && !error.is_transient());
-        assert!(!format!("{:?}", OpenAiCompatible::new(spec("http://example.com")).unwrap()).contains("sk-secret"));
+        assert!(!format!("{:?}", OpenAiCompatible::new(settings("http://example.com")).unwrap()).contains("sk-secret"));
     }
 
     #[test]
