@@ -337,10 +337,13 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_invariants_hold_and_every_session_ends(
-        scheduled: bool, transcript: bool, happenings in prop::collection::vec(inputs(), 0..60)
+        scheduled: bool, transcript: bool, streaming: bool, happenings in prop::collection::vec(inputs(), 0..60)
     ) {
         let join_at = scheduled.then(|| at(300));
-        let (mut session, outcome) = Session::create(new(join_at, transcript), at(0));
+        let mut new = new(join_at, transcript);
+        new.media.streaming =
+            streaming.then(|| TranscriptPlan { provider: "meetstream_streaming".into(), options: json!({}) });
+        let (mut session, outcome) = Session::create(new, at(0));
         let (mut events, mut now) = (outcome.events, at(0));
         for (kind, right_token, pause, reason) in happenings {
             // Clocks of bots and servers differ, and go back.
