@@ -32,14 +32,14 @@ impl Engines {
             "deepgram" => {
                 let ProviderConfig { url, api_key } = &config.deepgram;
                 if let Some(api_key) = key_of(own.and_then(|own| own.deepgram_api_key.as_ref()), api_key.as_ref()) {
-                    let options = self.options(plan, "language");
+                    let options = self.options(plan);
                     return Some(SpeechSpec::Deepgram { url: url.clone(), api_key, options });
                 }
             }
             "assemblyai" => {
                 let ProviderConfig { url, api_key } = &config.assemblyai;
                 if let Some(api_key) = key_of(own.and_then(|own| own.assemblyai_api_key.as_ref()), api_key.as_ref()) {
-                    let options = self.options(plan, "language_code");
+                    let options = self.options(plan);
                     return Some(SpeechSpec::Assemblyai { url: url.clone(), api_key, options });
                 }
             }
@@ -93,7 +93,7 @@ impl Engines {
     }
 
     /// The request's options, with the operator's language where it names none.
-    fn options(&self, plan: &TranscriptPlan, language_key: &str) -> Value {
+    fn options(&self, plan: &TranscriptPlan) -> Value {
         let mut options = plan.options.as_object().cloned().unwrap_or_default();
         if options.get("language").and_then(Value::as_str) == Some("auto") {
             options.remove("language");
@@ -101,7 +101,7 @@ impl Engines {
         if let Some(language) = &self.0.language
             && !LANGUAGE_OPTIONS.iter().any(|option| options.contains_key(*option))
         {
-            options.insert(language_key.to_owned(), language.clone().into());
+            options.insert("language".to_owned(), language.clone().into());
         }
         Value::Object(options)
     }
@@ -216,7 +216,7 @@ mod tests {
             ("deepgram", json!({"language": "fr"}), json!({"language": "fr"})),
             ("deepgram", json!({"language": "auto"}), json!({"language": "de"})),
             ("deepgram", json!({"detect_language": true}), json!({"detect_language": true})),
-            ("assemblyai", json!({}), json!({"language_code": "de"})),
+            ("assemblyai", json!({}), json!({"language": "de"})),
             ("assemblyai_streaming", json!({"language_code": "es"}), json!({"language_code": "es"})),
             ("meetstream", json!({}), json!("de")),
             ("meetstream", json!({"language": "auto"}), json!("de")),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use muster_session::protocol::SpeechSpec;
 use reqwest::StatusCode;
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use url::{Host, Url};
 
 use super::judge::{KeyCheck, Vendor};
@@ -42,6 +42,9 @@ async fn get(url: &Url, path: &str, authorization: String) -> Result<(Duration, 
         builder = builder.no_proxy();
     }
     let http = builder.build().map_err(|error| chain(&error))?;
+    let mut authorization =
+        HeaderValue::from_str(&authorization).map_err(|_| "the key has characters that no key can have".to_owned())?;
+    authorization.set_sensitive(true);
     let begun = Instant::now();
     let request = http.get(address(url, path)).header(AUTHORIZATION, authorization);
     let response = request.send().await.map_err(|error| chain(&error.without_url()))?;
