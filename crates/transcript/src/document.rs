@@ -204,11 +204,12 @@ fn merged(mut segments: Vec<Segment>) -> Vec<Segment> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use async_trait::async_trait;
 
     use super::*;
+    use crate::listen::{Listening, Pace, utterances};
     use crate::speech::Recognised;
 
     /// Hears one word per call, named by its number and the length of the audio.
@@ -224,6 +225,10 @@ mod tests {
             let segment = RecognisedSegment { start_ms: 100, end_ms: 300, text: word.word.clone(), words: vec![word] };
             Ok(Recognised { language: language.map(str::to_owned), segments: vec![segment] })
         }
+
+        fn listen(self: Arc<Self>, language: Option<String>, pace: Pace) -> Listening {
+            utterances::listen(self, language, pace)
+        }
     }
 
     #[derive(Debug)]
@@ -233,6 +238,10 @@ mod tests {
     impl SpeechToText for Broken {
         async fn transcribe(&self, _: &[i16], _: Option<&str>) -> Result<Recognised, Error> {
             Err(Error::Rejected { status: 401, detail: "no".into() })
+        }
+
+        fn listen(self: Arc<Self>, language: Option<String>, pace: Pace) -> Listening {
+            utterances::listen(self, language, pace)
         }
     }
 
