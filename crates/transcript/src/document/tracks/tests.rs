@@ -1,11 +1,12 @@
 //! Where pieces come from, and how much of a call is held at a time.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
 use super::*;
+use crate::listen::{Listening, Pace, utterances};
 use crate::speech::Recognised;
 
 /// Hears one word per call, named by its number and the length of the audio.
@@ -21,6 +22,10 @@ impl SpeechToText for Counting {
         let segment = RecognisedSegment { start_ms: 100, end_ms: 300, text: word.word.clone(), words: vec![word] };
         Ok(Recognised { language: language.map(str::to_owned), segments: vec![segment] })
     }
+
+    fn listen(self: Arc<Self>, language: Option<String>, pace: Pace) -> Listening {
+        utterances::listen(self, language, pace)
+    }
 }
 
 #[derive(Debug)]
@@ -30,6 +35,10 @@ struct Broken;
 impl SpeechToText for Broken {
     async fn transcribe(&self, _: &[i16], _: Option<&str>) -> Result<Recognised, Error> {
         Err(Error::Rejected { status: 401, detail: "no".into() })
+    }
+
+    fn listen(self: Arc<Self>, language: Option<String>, pace: Pace) -> Listening {
+        utterances::listen(self, language, pace)
     }
 }
 
@@ -100,6 +109,10 @@ impl SpeechToText for Held {
         self.now.fetch_sub(pcm16k.len(), Ordering::SeqCst);
         self.heard.fetch_add(pcm16k.len(), Ordering::SeqCst);
         Ok(Recognised::default())
+    }
+
+    fn listen(self: Arc<Self>, language: Option<String>, pace: Pace) -> Listening {
+        utterances::listen(self, language, pace)
     }
 }
 

@@ -1,0 +1,336 @@
+//! Carries one voice to the recogniser and its words back, over as many connections as it takes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
+
+use super::voice::{Step, Voice};
+use super::{Event, Reader, Shared};
+use crate::SAMPLES_PER_MS;
+use crate::listen::Heard;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Audio may run ahead of the permitted rate by this much.
+const BURST: Duration = Duration::from_secs(2);
+
+/// Vendors have been seen to refuse a good key now and then: a close that says so must come so many times in a row.
+const REFUSALS: u32 = 3;
+
+/// How a connection ended.
+#[derive(Debug)]
+enum Ended {
+    /// As agreed: all words of what was sent were given.
+    Closed,
+    /// Otherwise. `useful` if it gave words before.
+    Lost { problem: String, useful: bool },
+    /// The recogniser does not want us; `surely` if it said so instead of opening a stream.
+    Refused { problem: String, surely: bool },
+}
+
+/// Runs until the voice has ended and all its words were heard, or the recogniser refuses.
+pub(super) async fn run(shared: Arc<Shared>, voice: Arc<Voice>, heard: mpsc::UnboundedSender<Heard>) {
+    let mut pause = shared.pace.first_pause;
+    let mut refusals = 0;
+    while voice.wanted().await {
+        voice.restart();
+        let ended = match connect(&shared).await {
+            Ok(socket) => Connection::new(socket, &shared, &voice, &heard).serve().await,
+            Err(ended) => ended,
+        };
+        let useful = match ended {
+            Ended::Closed => {
+                (pause, refusals) = (shared.pace.first_pause, 0);
+                continue;
+            }
+            Ended::Lost { problem, useful } => {
+                tracing::debug!(problem, "a stream to the recogniser is lost");
+                tell(&heard, shared.trouble(&problem));
+                refusals = 0;
+                useful
+            }
+            Ended::Refused { problem, surely } => {
+                refusals += 1;
+                if surely || refusals >= REFUSALS {
+                    tell(&heard, shared.refusal(&problem));
+                }
+                false
+            }
+        };
+        if shared.refused.load(Ordering::Relaxed) {
+            let ms = voice.clear(&shared.budget);
+            tell(&heard, (ms > 0).then_some(Heard::Unrecognised { ms }));
+            return;
+        }
+        if useful {
+            pause = shared.pace.first_pause;
+        }
+        tokio::time::sleep(pause).await;
+        pause = shared.pace.longer(pause);
+    }
+}
+
+fn tell(heard: &mpsc::UnboundedSender<Heard>, what: Option<Heard>) {
+    if let Some(what) = what {
+        let _ = heard.send(what);
+    }
+}
+
+async fn connect(shared: &Shared) -> Result<Socket, Ended> {
+    let request = shared
+        .protocol
+        .request(shared.language.as_deref())
+        .map_err(|error| Ended::Refused { problem: error.to_string(), surely: true })?;
+    let connector = Connector::Rustls(Arc::new(muster_hooks::tls::client_config()));
+    let connecting = tokio_tungstenite::connect_async_tls_with_config(request, None, true, Some(connector));
+    match tokio::time::timeout(shared.pace.connect, connecting).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(WsError::Http(answer))) => {
+            let status = answer.status();
+            let problem = format!("the recogniser answered {status} instead of opening a stream");
+            let transient = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+            Err(if transient { lost(problem, false) } else { Ended::Refused { problem, surely: true } })
+        }
+        Ok(Err(error)) => Err(lost(error.to_string(), false)),
+        Err(_) => Err(lost("no connection within the time limit".to_owned(), false)),
+    }
+}
+
+const fn lost(problem: String, useful: bool) -> Ended {
+    Ended::Lost { problem, useful }
+}
+
+struct Connection<'a> {
+    shared: &'a Shared,
+    voice: &'a Voice,
+    heard: &'a mpsc::UnboundedSender<Heard>,
+    sink: SplitSink<Socket, Message>,
+    incoming: SplitStream<Socket>,
+    reader: Box<dyn Reader>,
+    useful: bool,
+    /// When this began, and how much audio was sent since.
+    began: Instant,
+    streamed: Duration,
+    /// When anything came or was sent last.
+    came: Instant,
+    sent: Instant,
+    /// Since when there is speech without an answer.
+    owing: Option<Instant>,
+    /// Since when there is a pause.
+    paused: Option<Instant>,
+    /// Asked to end; until when the last words may come.
+    closing: Option<Instant>,
+}
+
+impl<'a> Connection<'a> {
+    fn new(socket: Socket, shared: &'a Shared, voice: &'a Voice, heard: &'a mpsc::UnboundedSender<Heard>) -> Self {
+        let (sink, incoming) = socket.split();
+        let now = Instant::now();
+        let reader = shared.protocol.reader();
+        Self {
+            shared,
+            voice,
+            heard,
+            sink,
+            incoming,
+            reader,
+            useful: false,
+            began: now,
+            streamed: Duration::ZERO,
+            came: now,
+            sent: now,
+            owing: None,
+            paused: None,
+            closing: None,
+        }
+    }
+
+    async fn serve(mut self) -> Ended {
+        let ended = loop {
+            // What came is read between any two messages, or a long resend would fill the other side's buffers.
+            while let Some(message) = self.incoming.next().now_or_never() {
+                if let Some(ended) = self.receive(message) {
+                    return self.over(ended);
+                }
+            }
+            match self.act().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    if let Some(ended) = self.wait().await {
+                        break ended;
+                    }
+                }
+                Err(problem) => break lost(problem, self.useful),
+            }
+        };
+        self.over(ended)
+    }
+
+    /// What was final is kept, however the connection ended.
+    fn over(mut self, ended: Ended) -> Ended {
+        if let Some(rest) = self.reader.rest() {
+            self.accept(rest);
+        }
+        if matches!(ended, Ended::Closed) {
+            self.voice.settle(&self.shared.budget);
+        }
+        match ended {
+            Ended::Lost { problem, .. } => lost(problem, self.useful),
+            other => other,
+        }
+    }
+
+    /// Does what is to be done now; false if that is nothing.
+    async fn act(&mut self) -> Result<bool, String> {
+        if self.closing.is_some() || self.ahead().is_some() {
+            return Ok(false);
+        }
+        let protocol = &self.shared.protocol;
+        match self.voice.step(protocol.message()) {
+            Step::Audio(pcm16k) => {
+                self.paused = None;
+                self.streamed += Duration::from_millis((pcm16k.len() / SAMPLES_PER_MS) as u64);
+                let bytes: Vec<u8> = pcm16k.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+                self.send(Message::Binary(bytes.into())).await?;
+                if self.owing.is_none() && self.voice.owes() {
+                    self.owing = Some(Instant::now());
+                }
+            }
+            Step::Flush => self.send(Message::text(protocol.flush())).await?,
+            Step::End => self.close().await?,
+            Step::Wait { pause } => {
+                let since = *self.paused.get_or_insert_with(Instant::now);
+                if !pause {
+                    self.paused = None;
+                } else if since.elapsed() >= self.shared.pace.idle {
+                    self.close().await?;
+                    return Ok(true);
+                }
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn close(&mut self) -> Result<(), String> {
+        self.closing = Some(Instant::now() + self.shared.pace.close);
+        self.send(Message::text(self.shared.protocol.close())).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), String> {
+        let hang = self.shared.pace.hang;
+        self.sent = Instant::now();
+        match tokio::time::timeout(hang, self.sink.send(message)).await {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("the recogniser took nothing for {} s", hang.as_secs_f32())),
+        }
+    }
+
+    /// When the next audio may be sent, unless it may now.
+    fn ahead(&self) -> Option<Instant> {
+        let due = self.began + (self.streamed * 100 / self.shared.protocol.percent()).saturating_sub(BURST);
+        (due > Instant::now()).then_some(due)
+    }
+
+    /// Waits until there may be something to do.
+    async fn wait(&mut self) -> Option<Ended> {
+        let pace = self.shared.pace;
+        let beat = self.sent.max(self.came) + pace.keep_alive;
+        let dead = self.came + pace.hang;
+        let mute = self.owing.filter(|_| self.shared.protocol.answers_silence()).map(|since| since + pace.hang);
+        let idle = self.paused.filter(|_| self.closing.is_none()).map(|since| since + pace.idle);
+        let timers = [Some(beat), Some(dead), mute, idle, self.closing, self.ahead()];
+        let next = timers.into_iter().flatten().min().unwrap_or(dead);
+        tokio::select! {
+            message = self.incoming.next() => return self.receive(message),
+            () = self.voice.changed(), if self.closing.is_none() => return None,
+            () = tokio::time::sleep_until(next) => {}
+        }
+        let now = Instant::now();
+        if self.closing.is_some_and(|until| now >= until) {
+            return Some(lost("the recogniser did not end the stream when asked to".to_owned(), self.useful));
+        }
+        if now >= dead || mute.is_some_and(|until| now >= until) {
+            return Some(lost(format!("nothing came for {} s", pace.hang.as_secs_f32()), self.useful));
+        }
+        if now >= beat {
+            let alive = self.beat().await;
+            return alive.err().map(|problem| lost(problem, self.useful));
+        }
+        None
+    }
+
+    /// Shows the other side that we are there, and makes it show that it is.
+    async fn beat(&mut self) -> Result<(), String> {
+        if self.closing.is_none()
+            && let Some(message) = self.shared.protocol.keep_alive()
+        {
+            self.send(Message::text(message)).await?;
+        }
+        self.send(Message::Ping(Bytes::new())).await
+    }
+
+    fn receive(&mut self, message: Option<Result<Message, WsError>>) -> Option<Ended> {
+        self.came = Instant::now();
+        match message {
+            Some(Ok(Message::Text(text))) => self.read(&text),
+            Some(Ok(Message::Close(frame))) => {
+                let code = frame.as_ref().map(|frame| u16::from(frame.code));
+                let reason = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
+                Some(match code {
+                    // Our own close is answered by the vendor's.
+                    Some(1000) | None if self.closing.is_some() => Ended::Closed,
+                    _ => self.failed(code, &reason),
+                })
+            }
+            Some(Ok(_)) => None,
+            Some(Err(error)) => Some(lost(error.to_string(), self.useful)),
+            None => Some(lost("the connection ended".to_owned(), self.useful)),
+        }
+    }
+
+    fn read(&mut self, text: &str) -> Option<Ended> {
+        for event in self.reader.read(text) {
+            self.owing = None;
+            match event {
+                Event::Alive => {}
+                Event::Final(last) => self.accept(last),
+                Event::Failed(code, reason) => return Some(self.failed(code, &reason)),
+                Event::Done if self.closing.is_some() => return Some(Ended::Closed),
+                Event::Done => {}
+            }
+        }
+        if self.voice.owes() {
+            self.owing = Some(Instant::now());
+        }
+        None
+    }
+
+    fn accept(&mut self, last: super::Final) {
+        if let Some(phrase) = self.voice.accept(last, &self.shared.budget) {
+            self.useful = true;
+            self.shared.works();
+            let _ = self.heard.send(Heard::Phrase(phrase));
+        }
+    }
+
+    /// A connection that gave words was no wrong key: what ends it is worth another try.
+    fn failed(&self, code: Option<u16>, reason: &str) -> Ended {
+        let code_text = code.map_or_else(String::new, |code| format!(" with {code}"));
+        let problem = format!("the recogniser closed the stream{code_text} {reason}").trim_end().to_owned();
+        match code {
+            Some(code) if !self.useful && self.shared.protocol.refuses(code, reason) => {
+                Ended::Refused { problem, surely: false }
+            }
+            _ => lost(problem, self.useful),
+        }
+    }
+}
