@@ -1,7 +1,7 @@
 //! Where pieces come from, and how much of a call is held at a time.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
