@@ -9,6 +9,7 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
@@ -22,6 +23,8 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// Audio may run ahead of the permitted rate by this much.
 const BURST: Duration = Duration::from_secs(2);
 
+/// Incoming messages larger than this end the connection.
+const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// Vendors have been seen to refuse a good key now and then: a close that says so must come so many times in a row.
 const REFUSALS: u32 = 3;
 
@@ -53,7 +56,10 @@ pub(super) async fn run(shared: Arc<Shared>, voice: Arc<Voice>, heard: mpsc::Unb
             }
             Ended::Lost { problem, useful } => {
                 tracing::debug!(problem, "a stream to the recogniser is lost");
-                tell(&heard, shared.trouble(&problem));
+                // A stream may end where nothing is said.
+                if voice.waiting_ms() > 0 {
+                    tell(&heard, shared.trouble(&problem));
+                }
                 refusals = 0;
                 useful
             }
@@ -76,6 +82,7 @@ pub(super) async fn run(shared: Arc<Shared>, voice: Arc<Voice>, heard: mpsc::Unb
         tokio::time::sleep(pause).await;
         pause = shared.pace.longer(pause);
     }
+    voice.clear(&shared.budget);
 }
 
 fn tell(heard: &mpsc::UnboundedSender<Heard>, what: Option<Heard>) {
@@ -90,7 +97,9 @@ async fn connect(shared: &Shared) -> Result<Socket, Ended> {
         .request(shared.language.as_deref())
         .map_err(|error| Ended::Refused { problem: error.to_string(), surely: true })?;
     let connector = Connector::Rustls(Arc::new(muster_hooks::tls::client_config()));
-    let connecting = tokio_tungstenite::connect_async_tls_with_config(request, None, true, Some(connector));
+    let config =
+        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let connecting = tokio_tungstenite::connect_async_tls_with_config(request, Some(config), true, Some(connector));
     match tokio::time::timeout(shared.pace.connect, connecting).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(WsError::Http(answer))) => {
@@ -119,15 +128,18 @@ struct Connection<'a> {
     /// When this began, and how much audio was sent since.
     began: Instant,
     streamed: Duration,
-    /// When anything came or was sent last.
+    /// When anything came last.
     came: Instant,
-    sent: Instant,
+    /// When we last showed that we are there.
+    beaten: Instant,
     /// Since when there is speech without an answer.
     owing: Option<Instant>,
     /// Since when there is a pause.
     paused: Option<Instant>,
     /// Asked to end; until when the last words may come.
     closing: Option<Instant>,
+    /// What the recogniser said is wrong; its close, with a code, follows.
+    complaint: Option<String>,
 }
 
 impl<'a> Connection<'a> {
@@ -146,10 +158,11 @@ impl<'a> Connection<'a> {
             began: now,
             streamed: Duration::ZERO,
             came: now,
-            sent: now,
+            beaten: now,
             owing: None,
             paused: None,
             closing: None,
+            complaint: None,
         }
     }
 
@@ -207,14 +220,17 @@ impl<'a> Connection<'a> {
             Step::Flush => self.send(Message::text(protocol.flush())).await?,
             Step::End => self.close().await?,
             Step::Wait { pause } => {
-                let since = *self.paused.get_or_insert_with(Instant::now);
                 if !pause {
                     self.paused = None;
-                } else if since.elapsed() >= self.shared.pace.idle {
-                    self.close().await?;
-                    return Ok(true);
+                    return Ok(false);
                 }
-                return Ok(false);
+                // Silence after the last word may stay without an answer.
+                self.owing = None;
+                let since = *self.paused.get_or_insert_with(Instant::now);
+                if since.elapsed() < self.shared.pace.idle {
+                    return Ok(false);
+                }
+                self.close().await?;
             }
         }
         Ok(true)
@@ -227,7 +243,6 @@ impl<'a> Connection<'a> {
 
     async fn send(&mut self, message: Message) -> Result<(), String> {
         let hang = self.shared.pace.hang;
-        self.sent = Instant::now();
         match tokio::time::timeout(hang, self.sink.send(message)).await {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err(format!("the recogniser took nothing for {} s", hang.as_secs_f32())),
@@ -243,7 +258,7 @@ impl<'a> Connection<'a> {
     /// Waits until there may be something to do.
     async fn wait(&mut self) -> Option<Ended> {
         let pace = self.shared.pace;
-        let beat = self.sent.max(self.came) + pace.keep_alive;
+        let beat = self.beaten + pace.keep_alive;
         let dead = self.came + pace.hang;
         let mute = self.owing.filter(|_| self.shared.protocol.answers_silence()).map(|since| since + pace.hang);
         let idle = self.paused.filter(|_| self.closing.is_none()).map(|since| since + pace.idle);
@@ -251,26 +266,28 @@ impl<'a> Connection<'a> {
         let next = timers.into_iter().flatten().min().unwrap_or(dead);
         tokio::select! {
             message = self.incoming.next() => return self.receive(message),
-            () = self.voice.changed(), if self.closing.is_none() => return None,
+            () = self.voice.changed(), if self.closing.is_none() => {}
             () = tokio::time::sleep_until(next) => {}
         }
         let now = Instant::now();
-        if self.closing.is_some_and(|until| now >= until) {
+        let over = |until: Option<Instant>| until.is_some_and(|until| now >= until);
+        if over(self.closing) {
             return Some(lost("the recogniser did not end the stream when asked to".to_owned(), self.useful));
         }
-        if now >= dead || mute.is_some_and(|until| now >= until) {
+        if over(Some(dead)) || over(mute) {
             return Some(lost(format!("nothing came for {} s", pace.hang.as_secs_f32()), self.useful));
         }
-        if now >= beat {
-            let alive = self.beat().await;
-            return alive.err().map(|problem| lost(problem, self.useful));
+        if over(Some(beat)) {
+            self.beaten = now;
+            return self.beat().await.err().map(|problem| lost(problem, self.useful));
         }
         None
     }
 
     /// Shows the other side that we are there, and makes it show that it is.
     async fn beat(&mut self) -> Result<(), String> {
-        if self.closing.is_none()
+        if self.paused.is_some()
+            && self.closing.is_none()
             && let Some(message) = self.shared.protocol.keep_alive()
         {
             self.send(Message::text(message)).await?;
@@ -303,12 +320,13 @@ impl<'a> Connection<'a> {
             match event {
                 Event::Alive => {}
                 Event::Final(last) => self.accept(last),
+                Event::Failed(None, reason) => self.complaint = Some(reason),
                 Event::Failed(code, reason) => return Some(self.failed(code, &reason)),
                 Event::Done if self.closing.is_some() => return Some(Ended::Closed),
                 Event::Done => {}
             }
         }
-        if self.voice.owes() {
+        if self.paused.is_none() && self.voice.owes() {
             self.owing = Some(Instant::now());
         }
         None
@@ -325,7 +343,8 @@ impl<'a> Connection<'a> {
     /// A connection that gave words was no wrong key: what ends it is worth another try.
     fn failed(&self, code: Option<u16>, reason: &str) -> Ended {
         let code_text = code.map_or_else(String::new, |code| format!(" with {code}"));
-        let problem = format!("the recogniser closed the stream{code_text} {reason}").trim_end().to_owned();
+        let said = self.complaint.as_deref().unwrap_or(reason);
+        let problem = format!("the recogniser closed the stream{code_text} {said}").trim_end().to_owned();
         match code {
             Some(code) if !self.useful && self.shared.protocol.refuses(code, reason) => {
                 Ended::Refused { problem, surely: false }
