@@ -1,7 +1,5 @@
-//! Carries one voice to the recogniser and its words back, over as many connections as it takes.
+//! One connection: carries a voice to the recogniser and its words back.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -9,28 +7,22 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::voice::{Step, Voice};
 use super::{Event, Reader, Shared};
 use crate::SAMPLES_PER_MS;
 use crate::listen::Heard;
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Audio may run ahead of the permitted rate by this much.
 const BURST: Duration = Duration::from_secs(2);
 
-/// Incoming messages larger than this end the connection.
-const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// Vendors have been seen to refuse a good key now and then: a close that says so must come so many times in a row.
-const REFUSALS: u32 = 3;
-
 /// How a connection ended.
 #[derive(Debug)]
-enum Ended {
+pub(super) enum Ended {
     /// As agreed: all words of what was sent were given.
     Closed,
     /// Otherwise. `useful` if it gave words before.
@@ -39,85 +31,12 @@ enum Ended {
     Refused { problem: String, surely: bool },
 }
 
-/// Runs until the voice has ended and all its words were heard, or the recogniser refuses.
-pub(super) async fn run(shared: Arc<Shared>, voice: Arc<Voice>, heard: mpsc::UnboundedSender<Heard>) {
-    let mut pause = shared.pace.first_pause;
-    let mut refusals = 0;
-    while voice.wanted().await {
-        voice.restart();
-        let ended = match connect(&shared).await {
-            Ok(socket) => Connection::new(socket, &shared, &voice, &heard).serve().await,
-            Err(ended) => ended,
-        };
-        let useful = match ended {
-            Ended::Closed => {
-                (pause, refusals) = (shared.pace.first_pause, 0);
-                continue;
-            }
-            Ended::Lost { problem, useful } => {
-                tracing::debug!(problem, "a stream to the recogniser is lost");
-                // A stream may end where nothing is said.
-                if voice.waiting_ms() > 0 {
-                    tell(&heard, shared.trouble(&problem));
-                }
-                refusals = 0;
-                useful
-            }
-            Ended::Refused { problem, surely } => {
-                refusals += 1;
-                if surely || refusals >= REFUSALS {
-                    tell(&heard, shared.refusal(&problem));
-                }
-                false
-            }
-        };
-        if shared.refused.load(Ordering::Relaxed) {
-            let ms = voice.clear(&shared.budget);
-            tell(&heard, (ms > 0).then_some(Heard::Unrecognised { ms }));
-            return;
-        }
-        if useful {
-            pause = shared.pace.first_pause;
-        }
-        tokio::time::sleep(pause).await;
-        pause = shared.pace.longer(pause);
-    }
-    voice.clear(&shared.budget);
-}
-
-fn tell(heard: &mpsc::UnboundedSender<Heard>, what: Option<Heard>) {
-    if let Some(what) = what {
-        let _ = heard.send(what);
-    }
-}
-
-async fn connect(shared: &Shared) -> Result<Socket, Ended> {
-    let request = shared
-        .protocol
-        .request(shared.language.as_deref())
-        .map_err(|error| Ended::Refused { problem: error.to_string(), surely: true })?;
-    let connector = Connector::Rustls(Arc::new(muster_hooks::tls::client_config()));
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let connecting = tokio_tungstenite::connect_async_tls_with_config(request, Some(config), true, Some(connector));
-    match tokio::time::timeout(shared.pace.connect, connecting).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(WsError::Http(answer))) => {
-            let status = answer.status();
-            let problem = format!("the recogniser answered {status} instead of opening a stream");
-            let transient = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-            Err(if transient { lost(problem, false) } else { Ended::Refused { problem, surely: true } })
-        }
-        Ok(Err(error)) => Err(lost(error.to_string(), false)),
-        Err(_) => Err(lost("no connection within the time limit".to_owned(), false)),
-    }
-}
-
-const fn lost(problem: String, useful: bool) -> Ended {
+pub(super) const fn lost(problem: String, useful: bool) -> Ended {
     Ended::Lost { problem, useful }
 }
 
-struct Connection<'a> {
+/// A connection of a voice.
+pub(super) struct Connection<'a> {
     shared: &'a Shared,
     voice: &'a Voice,
     heard: &'a mpsc::UnboundedSender<Heard>,
@@ -143,7 +62,12 @@ struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    fn new(socket: Socket, shared: &'a Shared, voice: &'a Voice, heard: &'a mpsc::UnboundedSender<Heard>) -> Self {
+    pub(super) fn new(
+        socket: Socket,
+        shared: &'a Shared,
+        voice: &'a Voice,
+        heard: &'a mpsc::UnboundedSender<Heard>,
+    ) -> Self {
         let (sink, incoming) = socket.split();
         let now = Instant::now();
         let reader = shared.protocol.reader();
@@ -166,7 +90,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    async fn serve(mut self) -> Ended {
+    /// Carries until it is over.
+    pub(super) async fn serve(mut self) -> Ended {
         let ended = loop {
             // What came is read between any two messages, or a long resend would fill the other side's buffers.
             while let Some(message) = self.incoming.next().now_or_never() {
