@@ -1,8 +1,9 @@
 //! Live recognition over WebSockets, one for each voice.
 //!
-//! [`gate`] decides what is worth sending, [`backlog`] what is to be sent again, both without sockets; [`connection`]
-//! carries it. What is the vendor's alone is behind [`Protocol`].
+//! [`gate`] decides what is worth sending, [`backlog`] what is to be sent again, both without sockets; [`attempts`]
+//! carries it over as many connections as it takes. What is the vendor's alone is behind [`Protocol`].
 
+mod attempts;
 mod backlog;
 mod connection;
 mod gate;
@@ -168,7 +169,7 @@ impl Listener for Streams {
 impl Running {
     fn start(id: &str, shared: &Arc<Shared>, heard: &mpsc::UnboundedSender<Heard>) -> Self {
         let voice = Arc::new(Voice::new(id));
-        let task = tokio::spawn(connection::run(Arc::clone(shared), Arc::clone(&voice), heard.clone()));
+        let task = tokio::spawn(attempts::run(Arc::clone(shared), Arc::clone(&voice), heard.clone()));
         Self { voice, task: AbortOnDropHandle::new(task) }
     }
 }

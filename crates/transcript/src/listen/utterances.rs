@@ -33,7 +33,7 @@ pub fn listen(speech: Arc<dyn SpeechToText>, language: Option<String>, pace: Pac
         refused: AtomicBool::new(false),
     });
     let task = AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&shared), waiting, heard.clone())));
-    let listener = Utterances { shared, builders: HashMap::new(), out: Some((utterances, heard)), _task: task };
+    let listener = Utterances { shared, builders: HashMap::new(), out: Some(Out { utterances, heard }), _task: task };
     (Box::new(listener), receiver)
 }
 
@@ -42,8 +42,14 @@ struct Utterances {
     shared: Arc<Shared>,
     builders: HashMap<String, UtteranceBuilder>,
     /// Until nothing more comes.
-    out: Option<(mpsc::UnboundedSender<(String, Utterance)>, mpsc::UnboundedSender<Heard>)>,
+    out: Option<Out>,
     _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct Out {
+    utterances: mpsc::UnboundedSender<(String, Utterance)>,
+    heard: mpsc::UnboundedSender<Heard>,
 }
 
 #[derive(Debug)]
@@ -93,7 +99,7 @@ impl Listener for Utterances {
 
 impl Utterances {
     fn offer(&self, voice: &str, utterance: Utterance) {
-        let Some((utterances, heard)) = &self.out else { return };
+        let Some(Out { utterances, heard }) = &self.out else { return };
         let ms = duration_ms(&utterance.pcm16k);
         if self.shared.budget.take(utterance.pcm16k.len()) {
             self.shared.waiting_ms.fetch_add(ms, Ordering::Relaxed);

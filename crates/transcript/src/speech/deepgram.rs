@@ -148,7 +148,7 @@ impl Protocol for Deepgram {
     }
 
     fn reader(&self) -> Box<dyn Reader> {
-        Box::new(wire::Results::default())
+        Box::new(wire::Results)
     }
 }
 

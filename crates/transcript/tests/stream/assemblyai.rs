@@ -142,12 +142,36 @@ async fn a_refused_key_is_told_once() {
     let vendor = Vendor::start().await;
     let mut ann = Speaker::new(&spec(&vendor), pace());
     ann.say(1);
-    for _ in 0..3 {
+    let errors = [
+        json!({"error": "Not Authorized"}),
+        json!({"type": "Error", "error_code": 4001, "error": "Not Authorized"}),
+        json!({"error": "Not Authorized"}),
+    ];
+    for error in errors {
         let mut stream = vendor.accept().await;
-        stream.say(json!({"type": "Error", "error_code": 4001, "error": "Not Authorized"})).await;
+        stream.say(error).await;
         stream.close(4001, "See Error message for details").await;
     }
     assert!(ann.trouble().await.contains("4001 Not Authorized"));
     assert_eq!(ann.rest().await, [Heard::Unrecognised { ms: 400 }]);
     vendor.assert_left_alone();
+}
+
+#[tokio::test]
+async fn a_stream_that_is_closed_in_a_pause_is_no_trouble() {
+    let vendor = Vendor::start().await;
+    let mut ann = Speaker::new(&spec(&vendor), pace());
+    ann.say(1);
+    ann.silence(2_000);
+    let mut stream = vendor.accept().await;
+    assert_eq!(stream.next().await, Sent::Text(json!({"type": "ForceEndpoint"})));
+    let mut end = turn(&stream, 0, 0, 1, true, true);
+    // The detector heard speech until the word's last consonant had died away.
+    end["words"][0]["end"] = json!(400);
+    stream.say(end).await;
+    assert_eq!(ann.phrase().await, [("w1".into(), 0, 400)]);
+    stream.close(3008, "Session Expired").await;
+    ann.say(2);
+    let (heard, ()) = tokio::join!(ann.rest(), async { until_closed(vendor.accept().await, 0, 0).await });
+    assert_eq!((words(&heard), heard.len()), (named(&[2]), 1));
 }

@@ -144,7 +144,7 @@ async fn a_restart_in_the_middle_of_speech_loses_no_word_and_repeats_none() {
 
 #[tokio::test]
 async fn a_vendor_that_is_away_or_hangs_is_waited_for_and_told_of_once() {
-    let hasty = Pace { connect: Duration::from_millis(150), hang: Duration::from_millis(150), ..pace() };
+    let hasty = Pace { connect: Duration::from_millis(500), hang: Duration::from_millis(500), ..pace() };
     let vendor = Vendor::start().await;
     let mut ann = Speaker::new(&spec(&vendor), hasty);
     ann.say(1);

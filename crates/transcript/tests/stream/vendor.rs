@@ -57,13 +57,13 @@ impl Vendor {
 
     pub(crate) async fn accept(&self) -> Stream {
         let (mut uri, mut authorization) = (String::new(), String::new());
+        #[expect(clippy::result_large_err, reason = "the library's signature")]
         let look = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
             uri = request.uri().to_string();
             authorization = request.headers()["authorization"].to_str().unwrap().to_owned();
             Ok(response)
         };
         let stream = self.ignore().await;
-        #[expect(clippy::result_large_err, reason = "the library's signature")]
         let socket = tokio_tungstenite::accept_hdr_async(stream, look).await.unwrap();
         let url = self.url().join(&uri).unwrap();
         Stream { socket, url, authorization, audio: Vec::new(), messages: Vec::new() }
@@ -71,13 +71,13 @@ impl Vendor {
 
     /// Answers with a status instead of a stream.
     pub(crate) async fn decline(&self, status: u16) {
+        #[expect(clippy::result_large_err, reason = "the library's signature")]
         let refuse = |_: &Request, _: Response| -> Result<Response, ErrorResponse> {
             let mut answer = ErrorResponse::new(Some("no".to_owned()));
             *answer.status_mut() = StatusCode::from_u16(status).unwrap();
             Err(answer)
         };
         let stream = self.ignore().await;
-        #[expect(clippy::result_large_err, reason = "the library's signature")]
         let refused = tokio_tungstenite::accept_hdr_async(stream, refuse).await;
         refused.unwrap_err();
     }

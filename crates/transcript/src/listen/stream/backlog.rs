@@ -10,6 +10,8 @@ use crate::SAMPLES_PER_MS;
 use crate::listen::Phrase;
 use crate::speech::Word;
 
+/// Frames whose times differ from their lengths by less follow on each other.
+const JITTER: u64 = SAMPLES_PER_MS as u64;
 /// The shortest piece that recognisers take.
 const MIN_MESSAGE: usize = 50 * SAMPLES_PER_MS;
 
@@ -91,7 +93,10 @@ impl Backlog {
             piece.stream = self.streamed + message.len() as u64;
             let length = piece.pcm16k.len() as u64;
             match self.runs.back_mut() {
-                Some(run) if run.stream + run.length == piece.stream && run.at + run.length == piece.at => {
+                Some(run)
+                    if run.stream + run.length == piece.stream
+                        && (run.at + run.length).abs_diff(piece.at) <= JITTER =>
+                {
                     run.length += length;
                 }
                 _ => self.runs.push_back(Run { stream: piece.stream, at: piece.at, length }),

@@ -1,7 +1,5 @@
-//! Carries one voice to the recogniser and its words back, over as many connections as it takes.
+//! One connection: carries a voice to the recogniser and its words back.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -10,24 +8,21 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::voice::{Step, Voice};
 use super::{Event, Reader, Shared};
 use crate::SAMPLES_PER_MS;
 use crate::listen::Heard;
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Audio may run ahead of the permitted rate by this much.
 const BURST: Duration = Duration::from_secs(2);
 
-/// Vendors have been seen to refuse a good key now and then: a close that says so must come so many times in a row.
-const REFUSALS: u32 = 3;
-
 /// How a connection ended.
 #[derive(Debug)]
-enum Ended {
+pub(super) enum Ended {
     /// As agreed: all words of what was sent were given.
     Closed,
     /// Otherwise. `useful` if it gave words before.
@@ -36,79 +31,12 @@ enum Ended {
     Refused { problem: String, surely: bool },
 }
 
-/// Runs until the voice has ended and all its words were heard, or the recogniser refuses.
-pub(super) async fn run(shared: Arc<Shared>, voice: Arc<Voice>, heard: mpsc::UnboundedSender<Heard>) {
-    let mut pause = shared.pace.first_pause;
-    let mut refusals = 0;
-    while voice.wanted().await {
-        voice.restart();
-        let ended = match connect(&shared).await {
-            Ok(socket) => Connection::new(socket, &shared, &voice, &heard).serve().await,
-            Err(ended) => ended,
-        };
-        let useful = match ended {
-            Ended::Closed => {
-                (pause, refusals) = (shared.pace.first_pause, 0);
-                continue;
-            }
-            Ended::Lost { problem, useful } => {
-                tracing::debug!(problem, "a stream to the recogniser is lost");
-                tell(&heard, shared.trouble(&problem));
-                refusals = 0;
-                useful
-            }
-            Ended::Refused { problem, surely } => {
-                refusals += 1;
-                if surely || refusals >= REFUSALS {
-                    tell(&heard, shared.refusal(&problem));
-                }
-                false
-            }
-        };
-        if shared.refused.load(Ordering::Relaxed) {
-            let ms = voice.clear(&shared.budget);
-            tell(&heard, (ms > 0).then_some(Heard::Unrecognised { ms }));
-            return;
-        }
-        if useful {
-            pause = shared.pace.first_pause;
-        }
-        tokio::time::sleep(pause).await;
-        pause = shared.pace.longer(pause);
-    }
-}
-
-fn tell(heard: &mpsc::UnboundedSender<Heard>, what: Option<Heard>) {
-    if let Some(what) = what {
-        let _ = heard.send(what);
-    }
-}
-
-async fn connect(shared: &Shared) -> Result<Socket, Ended> {
-    let request = shared
-        .protocol
-        .request(shared.language.as_deref())
-        .map_err(|error| Ended::Refused { problem: error.to_string(), surely: true })?;
-    let connector = Connector::Rustls(Arc::new(muster_hooks::tls::client_config()));
-    let connecting = tokio_tungstenite::connect_async_tls_with_config(request, None, true, Some(connector));
-    match tokio::time::timeout(shared.pace.connect, connecting).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(WsError::Http(answer))) => {
-            let status = answer.status();
-            let problem = format!("the recogniser answered {status} instead of opening a stream");
-            let transient = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-            Err(if transient { lost(problem, false) } else { Ended::Refused { problem, surely: true } })
-        }
-        Ok(Err(error)) => Err(lost(error.to_string(), false)),
-        Err(_) => Err(lost("no connection within the time limit".to_owned(), false)),
-    }
-}
-
-const fn lost(problem: String, useful: bool) -> Ended {
+pub(super) const fn lost(problem: String, useful: bool) -> Ended {
     Ended::Lost { problem, useful }
 }
 
-struct Connection<'a> {
+/// A connection of a voice.
+pub(super) struct Connection<'a> {
     shared: &'a Shared,
     voice: &'a Voice,
     heard: &'a mpsc::UnboundedSender<Heard>,
@@ -119,19 +47,27 @@ struct Connection<'a> {
     /// When this began, and how much audio was sent since.
     began: Instant,
     streamed: Duration,
-    /// When anything came or was sent last.
+    /// When anything came last.
     came: Instant,
-    sent: Instant,
+    /// When we last showed that we are there.
+    beaten: Instant,
     /// Since when there is speech without an answer.
     owing: Option<Instant>,
     /// Since when there is a pause.
     paused: Option<Instant>,
     /// Asked to end; until when the last words may come.
     closing: Option<Instant>,
+    /// What the recogniser said is wrong; its close, with a code, follows.
+    complaint: Option<String>,
 }
 
 impl<'a> Connection<'a> {
-    fn new(socket: Socket, shared: &'a Shared, voice: &'a Voice, heard: &'a mpsc::UnboundedSender<Heard>) -> Self {
+    pub(super) fn new(
+        socket: Socket,
+        shared: &'a Shared,
+        voice: &'a Voice,
+        heard: &'a mpsc::UnboundedSender<Heard>,
+    ) -> Self {
         let (sink, incoming) = socket.split();
         let now = Instant::now();
         let reader = shared.protocol.reader();
@@ -146,14 +82,16 @@ impl<'a> Connection<'a> {
             began: now,
             streamed: Duration::ZERO,
             came: now,
-            sent: now,
+            beaten: now,
             owing: None,
             paused: None,
             closing: None,
+            complaint: None,
         }
     }
 
-    async fn serve(mut self) -> Ended {
+    /// Carries until it is over.
+    pub(super) async fn serve(mut self) -> Ended {
         let ended = loop {
             // What came is read between any two messages, or a long resend would fill the other side's buffers.
             while let Some(message) = self.incoming.next().now_or_never() {
@@ -207,14 +145,17 @@ impl<'a> Connection<'a> {
             Step::Flush => self.send(Message::text(protocol.flush())).await?,
             Step::End => self.close().await?,
             Step::Wait { pause } => {
-                let since = *self.paused.get_or_insert_with(Instant::now);
                 if !pause {
                     self.paused = None;
-                } else if since.elapsed() >= self.shared.pace.idle {
-                    self.close().await?;
-                    return Ok(true);
+                    return Ok(false);
                 }
-                return Ok(false);
+                // Silence after the last word may stay without an answer.
+                self.owing = None;
+                let since = *self.paused.get_or_insert_with(Instant::now);
+                if since.elapsed() < self.shared.pace.idle {
+                    return Ok(false);
+                }
+                self.close().await?;
             }
         }
         Ok(true)
@@ -227,7 +168,6 @@ impl<'a> Connection<'a> {
 
     async fn send(&mut self, message: Message) -> Result<(), String> {
         let hang = self.shared.pace.hang;
-        self.sent = Instant::now();
         match tokio::time::timeout(hang, self.sink.send(message)).await {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err(format!("the recogniser took nothing for {} s", hang.as_secs_f32())),
@@ -243,7 +183,7 @@ impl<'a> Connection<'a> {
     /// Waits until there may be something to do.
     async fn wait(&mut self) -> Option<Ended> {
         let pace = self.shared.pace;
-        let beat = self.sent.max(self.came) + pace.keep_alive;
+        let beat = self.beaten + pace.keep_alive;
         let dead = self.came + pace.hang;
         let mute = self.owing.filter(|_| self.shared.protocol.answers_silence()).map(|since| since + pace.hang);
         let idle = self.paused.filter(|_| self.closing.is_none()).map(|since| since + pace.idle);
@@ -251,26 +191,28 @@ impl<'a> Connection<'a> {
         let next = timers.into_iter().flatten().min().unwrap_or(dead);
         tokio::select! {
             message = self.incoming.next() => return self.receive(message),
-            () = self.voice.changed(), if self.closing.is_none() => return None,
+            () = self.voice.changed(), if self.closing.is_none() => {}
             () = tokio::time::sleep_until(next) => {}
         }
         let now = Instant::now();
-        if self.closing.is_some_and(|until| now >= until) {
+        let over = |until: Option<Instant>| until.is_some_and(|until| now >= until);
+        if over(self.closing) {
             return Some(lost("the recogniser did not end the stream when asked to".to_owned(), self.useful));
         }
-        if now >= dead || mute.is_some_and(|until| now >= until) {
+        if over(Some(dead)) || over(mute) {
             return Some(lost(format!("nothing came for {} s", pace.hang.as_secs_f32()), self.useful));
         }
-        if now >= beat {
-            let alive = self.beat().await;
-            return alive.err().map(|problem| lost(problem, self.useful));
+        if over(Some(beat)) {
+            self.beaten = now;
+            return self.beat().await.err().map(|problem| lost(problem, self.useful));
         }
         None
     }
 
     /// Shows the other side that we are there, and makes it show that it is.
     async fn beat(&mut self) -> Result<(), String> {
-        if self.closing.is_none()
+        if self.paused.is_some()
+            && self.closing.is_none()
             && let Some(message) = self.shared.protocol.keep_alive()
         {
             self.send(Message::text(message)).await?;
@@ -303,12 +245,13 @@ impl<'a> Connection<'a> {
             match event {
                 Event::Alive => {}
                 Event::Final(last) => self.accept(last),
+                Event::Failed(None, reason) => self.complaint = Some(reason),
                 Event::Failed(code, reason) => return Some(self.failed(code, &reason)),
                 Event::Done if self.closing.is_some() => return Some(Ended::Closed),
                 Event::Done => {}
             }
         }
-        if self.voice.owes() {
+        if self.paused.is_none() && self.voice.owes() {
             self.owing = Some(Instant::now());
         }
         None
@@ -325,7 +268,8 @@ impl<'a> Connection<'a> {
     /// A connection that gave words was no wrong key: what ends it is worth another try.
     fn failed(&self, code: Option<u16>, reason: &str) -> Ended {
         let code_text = code.map_or_else(String::new, |code| format!(" with {code}"));
-        let problem = format!("the recogniser closed the stream{code_text} {reason}").trim_end().to_owned();
+        let said = self.complaint.as_deref().unwrap_or(reason);
+        let problem = format!("the recogniser closed the stream{code_text} {said}").trim_end().to_owned();
         match code {
             Some(code) if !self.useful && self.shared.protocol.refuses(code, reason) => {
                 Ended::Refused { problem, surely: false }

@@ -70,7 +70,7 @@ struct PrerecordedResults {
 }
 
 /// Reads a stream: every final result is a phrase.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Results;
 
 impl Reader for Results {
