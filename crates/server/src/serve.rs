@@ -12,7 +12,7 @@ use muster_session::protocol::SpeechSpec;
 use muster_session::{TenantId, WorkerId};
 use muster_store::SessionStore;
 use muster_store::embedded::EmbeddedStore;
-use muster_transcript::speech::{OpenAiCompatible, SpeechToText};
+use muster_transcript::speech;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -155,7 +155,7 @@ fn storage_url(config: &Config) -> anyhow::Result<Url> {
 
 fn speech(config: &Config) -> Option<SpeechSpec> {
     let transcription = &config.transcription;
-    Some(SpeechSpec {
+    Some(SpeechSpec::Openai {
         url: transcription.url.clone()?,
         model: transcription.model.clone(),
         api_key: transcription.api_key.clone(),
@@ -198,12 +198,7 @@ fn start_media(
     speech: Option<&SpeechSpec>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let speech = match speech {
-        None => None,
-        Some(spec) => {
-            Some(Arc::new(OpenAiCompatible::new(spec.clone()).context("transcription")?) as Arc<dyn SpeechToText>)
-        }
-    };
+    let speech = speech.map(speech::open).transpose().context("transcription")?;
     let setup = media::MediaSetup { storage: Arc::clone(storage), speech, concurrency: 2 };
     let (backend, shutdown) = (backend.clone(), shutdown.clone());
     supervisor.run("media", OnFailure::Restart, move || media::run(backend.clone(), setup.clone(), shutdown.clone()));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use muster_session::protocol::{BrowserSpec, SpeechSpec};
-use muster_transcript::speech::{OpenAiCompatible, SpeechToText as _};
+use muster_transcript::speech;
 
 use super::judge::{Browser, Descriptors, Facts, Memory, Port, Speech};
 use crate::config::Config;
@@ -78,7 +78,7 @@ async fn version(path: &Path) -> Option<String> {
 async fn speech(config: &Config) -> Option<Speech> {
     let transcription = &config.transcription;
     let url = transcription.url.clone()?;
-    let spec = SpeechSpec {
+    let spec = SpeechSpec::Openai {
         url: url.clone(),
         model: transcription.model.clone(),
         api_key: transcription.api_key.clone(),
@@ -86,7 +86,7 @@ async fn speech(config: &Config) -> Option<Speech> {
     };
     let ask = async {
         let begun = Instant::now();
-        let server = OpenAiCompatible::new(spec).map_err(|error| chain(&error))?;
+        let server = speech::open(&spec).map_err(|error| chain(&error))?;
         // A quiet tone: something to work on, with nothing to be found in it.
         let sound: Vec<i16> =
             (0..16_000_u16).map(|at| (f32::from(at) * 0.17).sin() * 300.0).map(|s| s as i16).collect();
