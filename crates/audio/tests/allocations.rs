@@ -72,7 +72,7 @@ fn decimating() {
     for rate in [Rate::Hz24000, Rate::Hz16000, Rate::Hz8000] {
         for channels in [Channels::Mono, Channels::Stereo] {
             let mut decimator = Decimator::new(rate, channels);
-            let mut out = Vec::with_capacity(input.len());
+            let mut out: Vec<i16> = Vec::with_capacity(input.len());
             decimator.process(&input[..FRAME], &mut out);
             let found = allocations(|| {
                 // Blocks of every kind of length, also half a pair.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use muster_audio::ogg;
 use muster_session::protocol::SpeechSpec;
-use muster_transcript::speech::{OpenAiCompatible, SpeechToText as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -110,13 +109,13 @@ async fn meeting(place: &Workplace, whisper: &Whisper) -> anyhow::Result<bool> {
 /// A sentence for the recogniser: its model is loaded before it is waited for, and a server that is not there is named
 /// before anything is started.
 async fn warm_up(whisper: &Whisper) -> anyhow::Result<()> {
-    let spec = SpeechSpec {
+    let spec = SpeechSpec::Openai {
         url: whisper.url.clone(),
         model: whisper.model.clone(),
         api_key: None,
         language: Some("en".into()),
     };
-    let server = OpenAiCompatible::new(spec).context("MUSTER_DEMO_WHISPER_URL")?;
+    let server = muster_transcript::speech::open(&spec).context("MUSTER_DEMO_WHISPER_URL")?;
     let silence = vec![0_i16; 16_000];
     tokio::time::timeout(WARM_UP_TIMEOUT, server.transcribe(&silence, None))
         .await

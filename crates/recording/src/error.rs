@@ -35,6 +35,9 @@ pub enum Error {
     /// A file cannot be decoded.
     #[error("stored audio: {0}")]
     Audio(#[from] muster_audio::Error),
+    /// The joined notes are not notes.
+    #[error("stored notes: {0}")]
+    Notes(#[source] serde_json::Error),
     /// The manifest is not one.
     #[error("stored manifest: {0}")]
     Manifest(#[source] serde_json::Error),

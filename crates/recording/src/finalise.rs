@@ -19,14 +19,13 @@ pub(crate) use notes::{Note, OWNER, Owner, SPEECH};
 
 use crate::manifest::{AudioFile, Manifest};
 use crate::piece::Piece;
-use crate::read::MANIFEST;
+use crate::read::{EVENTS, MANIFEST};
 use crate::{Error, Participant};
 use scan::{Found, Scan};
 
 /// Segments that are fetched ahead.
 const AHEAD: usize = 8;
 const AUDIO: &str = "audio.ogg";
-const EVENTS: &str = "events.jsonl";
 
 /// A recording that is complete and readable.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,5 +33,5 @@ pub use error::Error;
 pub use finalise::{Finalised, finalise};
 pub use layout::{Layout, TrackId};
 pub use manifest::{AudioFile, Gap, Manifest, Participant, Segment, Span, Stream};
-pub use read::{delete_all, load_manifest, read_audio_16k};
+pub use read::{Note, delete_all, load_manifest, read_audio_16k, read_notes};
 pub use writer::{Limits, Writer, WriterStats};

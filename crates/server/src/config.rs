@@ -4,6 +4,7 @@
 //! the default file, so it cannot disagree with the code. All mistakes are reported together.
 
 mod reader;
+mod transcription;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use reader::{ConfigError, KeyDoc, Sources};
 use reader::{Reader, Text};
+pub use transcription::{ProviderConfig, TenantTranscription, TranscriptionConfig};
 use url::Url;
 
 /// The effective configuration.
@@ -72,28 +74,6 @@ pub struct BrowserConfig {
     pub executable: Option<PathBuf>,
     /// Further switches.
     pub extra_args: Vec<String>,
-}
-
-/// `[transcription]`
-#[derive(Clone)]
-pub struct TranscriptionConfig {
-    /// Base URL of an OpenAI-compatible server.
-    pub url: Option<Url>,
-    /// Model name.
-    pub model: String,
-    /// Bearer token.
-    pub api_key: Option<String>,
-    /// Language hint.
-    pub language: Option<String>,
-}
-
-impl std::fmt::Debug for TranscriptionConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TranscriptionConfig")
-            .field("url", &self.url)
-            .field("model", &self.model)
-            .finish_non_exhaustive()
-    }
 }
 
 /// `[hooks]`
@@ -184,12 +164,7 @@ impl Config {
             },
             storage_url: r.url_opt("storage.url", "Where recordings go: file:///directory or s3://bucket/prefix. Default: `media` below `data_dir`."),
             packs_dir: r.path_opt("packs.dir", "Directory of platform packs (*.toml) that add to or replace the built-in ones."),
-            transcription: TranscriptionConfig {
-                url: r.url_opt("transcription.url", "Base URL of an OpenAI-compatible speech-to-text server; /v1/audio/transcriptions is added. Without it no transcripts are made."),
-                model: r.text(Text::new("transcription.model", "whisper-1", "Model name to ask for.")),
-                api_key: r.secret("transcription.api_key", "Bearer token for that server."),
-                language: r.text_opt("transcription.language", "Language hint such as `en`. Default: detect."),
-            },
+            transcription: TranscriptionConfig::read(r),
             hooks: HooksConfig {
                 allow_private: r.list("hooks.allow_private", "CIDR ranges that customer URLs may reach although they are private, such as 127.0.0.0/8."),
                 signing_secret: r.secret("hooks.signing_secret", "Signs every webhook (Standard Webhooks, whsec_…)."),
@@ -217,11 +192,7 @@ impl Config {
                 r.problem(format!("hooks.allow_private: {error}"));
             }
         }
-        if let Some(url) = &self.transcription.url
-            && !matches!(url.scheme(), "http" | "https")
-        {
-            r.problem("transcription.url: must be http or https");
-        }
+        self.transcription.cross_check(r);
         if let Some(url) = &self.storage_url
             && !matches!(url.scheme(), "file" | "s3")
         {

@@ -8,6 +8,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod engines;
 pub mod keys;
 pub mod recordings;
 pub mod roles;

@@ -8,11 +8,9 @@ use muster_hooks::guard::Policy;
 use muster_platform::pack::Packs;
 use muster_queue::JobQueue;
 use muster_queue::embedded::EmbeddedQueue;
-use muster_session::protocol::SpeechSpec;
 use muster_session::{TenantId, WorkerId};
 use muster_store::SessionStore;
 use muster_store::embedded::EmbeddedStore;
-use muster_transcript::speech::{OpenAiCompatible, SpeechToText};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +20,7 @@ use uuid::Uuid;
 use crate::api::{self, ApiState};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::engines::Engines;
 use crate::keys;
 use crate::roles::{Backend, control, media, relay, worker};
 use crate::supervise::{OnFailure, Shutdown, Supervisor};
@@ -56,12 +55,11 @@ pub async fn serve(config: Config, given_key: Option<String>) -> anyhow::Result<
     let guard = Policy::new(config.hooks.allow_private.iter().map(String::as_str)).context("hooks.allow_private")?;
     let storage_url = storage_url(&config)?;
     let storage = muster_recording::storage::open(&storage_url).with_context(|| format!("opening {storage_url}"))?;
-    let speech = speech(&config);
+    let engines = Arc::new(engines(&config)?);
 
     start_hooks(&mut supervisor, &config, &backend, &guard, &shutdown)?;
-    start_media(&mut supervisor, &backend, &storage, speech.as_ref(), &shutdown)?;
-    let idle =
-        start_worker(&mut supervisor, &config, &backend, &packs, &storage_url, speech.as_ref(), &shutdown).await?;
+    start_media(&mut supervisor, &backend, &storage, &engines, &shutdown);
+    let idle = start_worker(&mut supervisor, &config, &backend, &packs, &storage_url, &engines, &shutdown).await?;
     {
         let (backend, shutdown) = (backend.clone(), shutdown.clone());
         supervisor.run("relay", OnFailure::Restart, move || relay::run(backend.clone(), shutdown.clone()));
@@ -84,7 +82,7 @@ pub async fn serve(config: Config, given_key: Option<String>) -> anyhow::Result<
         guard,
         link_secret: link_secret(data)?.into(),
         retention: config.retention,
-        speech_available: speech.is_some(),
+        engines: Arc::clone(&engines),
         nudge: Arc::clone(&backend.nudge),
         shutdown: shutdown.clone(),
     };
@@ -92,7 +90,7 @@ pub async fn serve(config: Config, given_key: Option<String>) -> anyhow::Result<
     if let Some(sandbox) = &sandbox {
         router = router.merge(sandbox.router());
     }
-    announce(&config, &public_url, first_key.as_deref(), sandbox.is_some());
+    announce(&config, &public_url, first_key.as_deref(), sandbox.is_some(), &engines);
     start_http(&mut supervisor, listener, router, &shutdown);
     wait_for_signals(&shutdown, &idle).await?;
     shutdown.end();
@@ -153,14 +151,13 @@ fn storage_url(config: &Config) -> anyhow::Result<Url> {
     Url::from_directory_path(&dir).map_err(|()| anyhow::anyhow!("{} is not a path that a URL can name", dir.display()))
 }
 
-fn speech(config: &Config) -> Option<SpeechSpec> {
-    let transcription = &config.transcription;
-    Some(SpeechSpec {
-        url: transcription.url.clone()?,
-        model: transcription.model.clone(),
-        api_key: transcription.api_key.clone(),
-        language: transcription.language.clone(),
-    })
+/// What cannot be used is told at the start, not at the first call.
+fn engines(config: &Config) -> anyhow::Result<Engines> {
+    let engines = Engines::new(config.transcription.clone());
+    for (key, spec) in engines.all() {
+        muster_transcript::speech::open(&spec).with_context(|| format!("{key} cannot be used"))?;
+    }
+    Ok(engines)
 }
 
 fn start_hooks(
@@ -195,19 +192,12 @@ fn start_media(
     supervisor: &mut Supervisor,
     backend: &Backend,
     storage: &Arc<dyn object_store::ObjectStore>,
-    speech: Option<&SpeechSpec>,
+    engines: &Arc<Engines>,
     shutdown: &Shutdown,
-) -> anyhow::Result<()> {
-    let speech = match speech {
-        None => None,
-        Some(spec) => {
-            Some(Arc::new(OpenAiCompatible::new(spec.clone()).context("transcription")?) as Arc<dyn SpeechToText>)
-        }
-    };
-    let setup = media::MediaSetup { storage: Arc::clone(storage), speech, concurrency: 2 };
+) {
+    let setup = media::MediaSetup { storage: Arc::clone(storage), engines: Arc::clone(engines), concurrency: 2 };
     let (backend, shutdown) = (backend.clone(), shutdown.clone());
     supervisor.run("media", OnFailure::Restart, move || media::run(backend.clone(), setup.clone(), shutdown.clone()));
-    Ok(())
 }
 
 async fn start_worker(
@@ -216,7 +206,7 @@ async fn start_worker(
     backend: &Backend,
     packs: &Arc<Packs>,
     storage: &Url,
-    speech: Option<&SpeechSpec>,
+    engines: &Arc<Engines>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<CancellationToken> {
     let state_dir = config.data_dir.join("bots");
@@ -240,7 +230,7 @@ async fn start_worker(
         launcher: Arc::new(launcher),
         packs: Arc::clone(packs),
         storage: storage.clone(),
-        speech: speech.cloned(),
+        engines: Arc::clone(engines),
         allow_private: config.hooks.allow_private.clone(),
         profile_root: state_dir,
     };
@@ -378,7 +368,7 @@ fn raise_descriptors() {
 }
 
 /// What a person needs to know next. The key is shown here and nowhere else.
-fn announce(config: &Config, url: &Url, first_key: Option<&str>, sandbox: bool) {
+fn announce(config: &Config, url: &Url, first_key: Option<&str>, sandbox: bool, engines: &Engines) {
     println!("Muster is listening on {url}");
     if let Some(key) = first_key {
         println!("API key (shown once): {key}");
@@ -387,7 +377,7 @@ fn announce(config: &Config, url: &Url, first_key: Option<&str>, sandbox: bool) 
     if sandbox {
         println!("Sandbox meetings: {url}sandbox");
     }
-    if config.transcription.url.is_none() {
+    if engines.is_empty() {
         println!("Transcripts are off: set transcription.url to an OpenAI-compatible speech-to-text server.");
     }
 }

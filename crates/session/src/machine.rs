@@ -19,7 +19,7 @@ const QUEUE_WAIT: Duration = Duration::from_secs(3_600);
 const JOIN_WAIT: Duration = Duration::from_secs(300);
 /// Longest way out.
 const LEAVE_WAIT: Duration = Duration::from_secs(90);
-/// Longest settling of artifacts.
+/// Longest settling of artifacts, and longest making of a transcript that was asked for after the call.
 const PROCESS_WAIT: Duration = Duration::from_secs(2 * 3_600);
 /// The timeline keeps its first lines; a bot that flaps cannot grow its record without bound.
 const TIMELINE_MAX: usize = 200;
@@ -130,18 +130,9 @@ impl Session {
     #[must_use]
     pub fn create(new: NewSession, now: Timestamp) -> (Self, Outcome) {
         let scheduled = new.join_at.filter(|at| *at > now);
-        let transcripts = new
-            .media
-            .transcript
-            .iter()
-            .map(|plan| TranscriptRecord {
-                id: new.transcript_id,
-                plan: plan.clone(),
-                status: TranscriptStatus::Processing,
-                created_at: now,
-                callback_url: None,
-            })
-            .collect();
+        let owed = new.media.owed_transcript().cloned();
+        let transcripts =
+            owed.into_iter().map(|plan| TranscriptRecord::new(new.transcript_id, plan, None, now)).collect();
         let mut session = Self {
             id: new.id,
             tenant: new.tenant,
@@ -213,18 +204,13 @@ impl Session {
             Input::Settle { kind, state } => self.settle(kind, state, &mut out, now)?,
             Input::AddTranscript { id, plan, callback_url } => {
                 self.require(self.state == State::Done, "add_transcript")?;
-                self.transcripts.push(TranscriptRecord {
-                    id,
-                    plan,
-                    status: TranscriptStatus::Processing,
-                    created_at: now,
-                    callback_url,
-                });
+                self.transcripts.push(TranscriptRecord::new(id, plan, callback_url, now));
                 out.jobs.push((Job::Transcribe { bot: self.id, transcript: id }, Duration::ZERO));
             }
             Input::SettleTranscript { id, result } => self.settle_transcript(id, &result, &mut out, now)?,
             Input::MediaDeleted { objects } => {
                 self.require(self.state == State::Done, "media_deleted")?;
+                self.give_up_transcripts("the recording was deleted", |_| true, &mut out, now)?;
                 self.enter(State::MediaExpired, now);
                 self.note("MediaExpired", format!("{objects} objects deleted"), now);
                 let mut draft = Draft::new("data_deletion", None, format!("Deleted {objects} stored objects"))
@@ -238,11 +224,13 @@ impl Session {
         Ok(out)
     }
 
-    /// When the present state has lasted too long, or `None` where waiting is the point.
+    /// When the present state has lasted too long, or `None` where waiting is the point. A session that is done waits
+    /// only for transcripts that were asked for since.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         Some(match self.state {
-            State::Scheduled | State::Done | State::MediaExpired => return None,
+            State::Scheduled | State::MediaExpired => return None,
+            State::Done => return self.added_transcripts().filter_map(TranscriptRecord::deadline).min(),
             State::Queued => self.since + QUEUE_WAIT,
             State::Joining => self.since + JOIN_WAIT,
             State::WaitingRoom => self.since + self.leave.lobby() + GRACE,
@@ -266,10 +254,30 @@ impl Session {
         self.admitted_at.is_some()
     }
 
-    /// The first transcript: the one of the create request.
+    /// The transcript of the create request, if it asked for one: after the call, or of the live words.
     #[must_use]
     pub fn transcript(&self) -> Option<&TranscriptRecord> {
-        self.transcripts.first()
+        self.own_transcripts().first()
+    }
+
+    /// The transcript of the create request comes first; there is none if it did not ask for one.
+    fn own_transcripts(&self) -> &[TranscriptRecord] {
+        &self.transcripts[..self.own_count()]
+    }
+
+    fn own_transcript_mut(&mut self) -> Option<&mut TranscriptRecord> {
+        let own = self.own_count();
+        self.transcripts[..own].first_mut()
+    }
+
+    /// Those that were asked for after the call.
+    fn added_transcripts(&self) -> impl Iterator<Item = &TranscriptRecord> {
+        self.transcripts.iter().skip(self.own_count())
+    }
+
+    fn own_count(&self) -> usize {
+        let owed = self.media.owed_transcript();
+        usize::from(self.transcripts.first().is_some_and(|first| owed == Some(&first.plan)))
     }
 
     /// The `status` that MeetStream clients read.
@@ -472,7 +480,11 @@ impl Session {
                 self.lost(reason, reason.message().to_owned(), out, now);
             }
             State::Leaving => self.lost(EndReason::Internal, "Did not get out in time".to_owned(), out, now),
-            State::Scheduled | State::Done | State::MediaExpired => {}
+            State::Done => {
+                let over = |t: &TranscriptRecord| t.deadline().is_some_and(|deadline| deadline <= now);
+                self.give_up_transcripts("not finished before the transcription deadline", over, out, now)?;
+            }
+            State::Scheduled | State::MediaExpired => {}
         }
         Ok(())
     }
@@ -509,8 +521,10 @@ impl Session {
                 .collect();
             out.jobs.push((Job::Process { bot: self.id }, Duration::ZERO));
         } else {
-            if let Some(record) = self.transcripts.first_mut() {
+            let failure = self.end.as_ref().map(|end| end.message.clone());
+            if let Some(record) = self.own_transcript_mut() {
                 record.status = TranscriptStatus::Failed;
+                record.failure = failure;
             }
             self.finish(out, now);
         }
@@ -555,8 +569,8 @@ impl Session {
                     .with("audio_status", if ok { "Success" } else { "Failed" }),
             ),
             ArtifactKind::Transcript => {
-                if let Some(record) = self.transcripts.first_mut() {
-                    record.status = if ok { TranscriptStatus::Success } else { TranscriptStatus::Failed };
+                if let Some(record) = self.own_transcript_mut() {
+                    record.settle(failure.clone());
                 }
                 (ok.then_some("TranscriptionReady"), transcript_draft(failure))
             }
@@ -578,12 +592,13 @@ impl Session {
         out: &mut Outcome,
         now: Timestamp,
     ) -> Result<(), Rejected> {
-        let state = self.state;
+        let (state, own) = (self.state, self.own_count());
         let pending = |t: &&mut TranscriptRecord| t.id == id && t.status == TranscriptStatus::Processing;
-        let Some(record) = self.transcripts.iter_mut().skip(1).find(pending) else {
+        // The bot's own is an artifact: it is settled as one.
+        let Some(record) = self.transcripts.iter_mut().skip(own).find(pending) else {
             return Err(Rejected::NotNow { input: "settle_transcript", state });
         };
-        record.status = if result.is_ok() { TranscriptStatus::Success } else { TranscriptStatus::Failed };
+        record.settle(result.as_ref().err().cloned());
         // Its one event goes to the address given with the request, and to nobody if there was none.
         if let Some(url) = record.callback_url.clone() {
             let mut draft = transcript_draft(result.as_ref().err().cloned());
@@ -592,6 +607,22 @@ impl Session {
             if let Some(event) = out.events.last_mut() {
                 event.to = Some(url);
             }
+        }
+        Ok(())
+    }
+
+    /// Settles as failed what was asked for after the call and is not there yet.
+    fn give_up_transcripts(
+        &mut self,
+        why: &str,
+        which: impl Fn(&TranscriptRecord) -> bool,
+        out: &mut Outcome,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let waiting = |t: &&TranscriptRecord| t.status == TranscriptStatus::Processing && which(t);
+        let ids: Vec<TranscriptId> = self.added_transcripts().filter(waiting).map(|t| t.id).collect();
+        for id in ids {
+            self.settle_transcript(id, &Err(why.to_owned()), out, now)?;
         }
         Ok(())
     }
@@ -605,6 +636,13 @@ impl Session {
         let mut draft = Draft::new("bot.done", Some("Done"), "All artifacts are settled").code(code);
         draft.reason = self.end.as_ref().map(|end| end.reason);
         self.emit(out, draft, now);
+    }
+}
+
+impl TranscriptRecord {
+    /// When it has been made for too long; `None` once it is settled.
+    fn deadline(&self) -> Option<Timestamp> {
+        (self.status == TranscriptStatus::Processing).then(|| self.created_at + PROCESS_WAIT)
     }
 }
 

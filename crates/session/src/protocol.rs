@@ -63,28 +63,82 @@ pub struct BrowserSpec {
     pub profile_root: Option<std::path::PathBuf>,
 }
 
-/// An OpenAI-compatible speech-to-text endpoint.
-#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct SpeechSpec {
-    /// Base URL; `/v1/audio/transcriptions` is added to it.
-    pub url: Url,
-    /// Model name sent along.
-    pub model: String,
-    /// Bearer token, if it wants one.
-    pub api_key: Option<String>,
-    /// Language hint (ISO 639-1), or detect.
-    pub language: Option<String>,
+/// A recogniser and everything needed to use it. `Debug` shows no keys.
+#[derive(Clone, Serialize, Deserialize, PartialEq)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum SpeechSpec {
+    /// A server with OpenAI's interface.
+    Openai {
+        /// Base URL; `/v1/audio/transcriptions` is added to it.
+        url: Url,
+        /// Model name sent along.
+        model: String,
+        /// Bearer token, if it wants one.
+        api_key: Option<String>,
+        /// Language hint (ISO 639-1), or detect.
+        language: Option<String>,
+    },
+    /// Deepgram, or a server that speaks its protocol.
+    Deepgram {
+        /// Base URL (`wss`, `ws`, `https` or `http`); `/v1/listen` is added to it.
+        url: Url,
+        /// Its key.
+        api_key: String,
+        /// An object: the provider options of the plan. What is not about recognition is left out of requests.
+        options: Value,
+    },
+    /// AssemblyAI, or a server that speaks its protocol.
+    Assemblyai {
+        /// Base URL of streaming (`wss`, `ws`, `https` or `http`); `/v3/ws` is added to it.
+        url: Url,
+        /// Its key.
+        api_key: String,
+        /// An object: the provider options of the plan. What is not about recognition is left out of requests.
+        options: Value,
+    },
+}
+
+impl SpeechSpec {
+    /// The provider's name, for people.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Openai { .. } => "openai",
+            Self::Deepgram { .. } => "deepgram",
+            Self::Assemblyai { .. } => "assemblyai",
+        }
+    }
+
+    /// The base URL.
+    #[must_use]
+    pub const fn url(&self) -> &Url {
+        match self {
+            Self::Openai { url, .. } | Self::Deepgram { url, .. } | Self::Assemblyai { url, .. } => url,
+        }
+    }
 }
 
 impl std::fmt::Debug for SpeechSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SpeechSpec")
-            .field("url", &self.url.as_str())
-            .field("model", &self.model)
-            .field("api_key", &self.api_key.as_ref().map(|_| "redacted"))
-            .field("language", &self.language)
-            .finish()
+        const REDACTED: &str = "redacted";
+        match self {
+            Self::Openai { url, model, api_key, language } => f
+                .debug_struct("Openai")
+                .field("url", &url.as_str())
+                .field("model", model)
+                .field("api_key", &api_key.as_ref().map(|_| REDACTED))
+                .field("language", language)
+                .finish(),
+            Self::Deepgram { url, options, .. } => vendor(f, "Deepgram", url, options),
+            Self::Assemblyai { url, options, .. } => vendor(f, "Assemblyai", url, options),
+        }
     }
+}
+
+fn vendor(f: &mut std::fmt::Formatter<'_>, name: &str, url: &Url, options: &Value) -> std::fmt::Result {
+    // Of the options only the names: a customer may have put a key of their own among them.
+    let names: Vec<&String> = options.as_object().into_iter().flat_map(Map::keys).collect();
+    f.debug_struct(name).field("url", &url.as_str()).field("api_key", &"redacted").field("options", &names).finish()
 }
 
 /// From the supervisor to the bot.
@@ -203,4 +257,28 @@ pub struct HealthFigures {
     pub live_dropped: u64,
     /// Segments dropped because the storage was out for too long.
     pub segments_dropped: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn recognisers_survive_the_pipe_and_debug_shows_no_key() {
+        let url: Url = "wss://api.example.com".parse().unwrap();
+        let specs = [
+            SpeechSpec::Openai { url: url.clone(), model: "m".into(), api_key: Some("sk-1".into()), language: None },
+            SpeechSpec::Deepgram { url: url.clone(), api_key: "sk-1".into(), options: json!({"token": "sk-1"}) },
+            SpeechSpec::Assemblyai { url, api_key: "sk-1".into(), options: json!({}) },
+        ];
+        for (spec, kind) in specs.into_iter().zip(["openai", "deepgram", "assemblyai"]) {
+            let line = serde_json::to_value(&spec).unwrap();
+            assert_eq!(line["kind"], kind);
+            assert_eq!(spec.name(), kind);
+            assert_eq!(serde_json::from_value::<SpeechSpec>(line).unwrap(), spec);
+            assert!(!format!("{spec:?}").contains("sk-1"), "{spec:?}");
+        }
+    }
 }

@@ -106,9 +106,17 @@ pub struct MediaPlan {
     /// Post-call transcript, if asked for.
     #[serde(default)]
     pub transcript: Option<TranscriptPlan>,
-    /// Live transcript, if asked for.
+    /// Live words, if asked for. Without a post-call plan the transcript is made of them.
     #[serde(default)]
     pub streaming: Option<TranscriptPlan>,
+}
+
+impl MediaPlan {
+    /// The transcript that a bot with this plan owes after its call: recognised then, or else made of the live words.
+    #[must_use]
+    pub fn owed_transcript(&self) -> Option<&TranscriptPlan> {
+        self.transcript.as_ref().or(self.streaming.as_ref())
+    }
 }
 
 /// The one provider key of `recording_config.transcript.provider`.
@@ -159,7 +167,7 @@ pub enum ArtifactKind {
     Manifest,
     /// The joined recording.
     Audio,
-    /// The post-call transcript.
+    /// The transcript of the create request.
     Transcript,
 }
 
@@ -213,6 +221,25 @@ pub struct TranscriptRecord {
     /// Receives the one event of a transcript asked for after the call.
     #[serde(default)]
     pub callback_url: Option<Url>,
+    /// Why it will not come, for people; only with [`TranscriptStatus::Failed`].
+    #[serde(default)]
+    pub failure: Option<String>,
+}
+
+impl TranscriptRecord {
+    pub(crate) const fn new(
+        id: TranscriptId,
+        plan: TranscriptPlan,
+        callback_url: Option<Url>,
+        created_at: Timestamp,
+    ) -> Self {
+        Self { id, plan, status: TranscriptStatus::Processing, created_at, callback_url, failure: None }
+    }
+
+    pub(crate) fn settle(&mut self, failure: Option<String>) {
+        self.status = if failure.is_none() { TranscriptStatus::Success } else { TranscriptStatus::Failed };
+        self.failure = failure;
+    }
 }
 
 /// What the API layer hands to [`Session::create`] after validating a request.
@@ -240,7 +267,7 @@ pub struct NewSession {
     pub deduplication_key: Option<String>,
     /// Join later; a time not after `now` means at once.
     pub join_at: Option<Timestamp>,
-    /// A fresh id for the post-call transcript, used only if the plan has one.
+    /// A fresh id for the transcript, used only if the plan owes one.
     pub transcript_id: TranscriptId,
     /// How long record and media are kept after creation or, if later, the end of the call.
     pub retention: std::time::Duration,

@@ -1,7 +1,9 @@
 //! From speech to words.
 //!
-//! - [`speech`] is the contract with a speech-to-text server and the client for OpenAI-compatible ones.
-//! - During a call: [`utterance`] cuts a participant's audio into utterances, [`live`] has them recognised and posts them.
+//! - [`speech`] is the contract with a recogniser; there are clients for OpenAI-compatible servers, Deepgram and
+//!   AssemblyAI.
+//! - During a call: [`listen`] recognises voices as they speak, over streams or by [`utterance`]; [`live`] posts the
+//!   words and hands them out to be recorded.
 //! - After a call: [`document`] makes the transcript of a recording out of its participants' tracks.
 //! - [`accuracy`] measures how good it is.
 //!
@@ -9,6 +11,7 @@
 
 pub mod accuracy;
 pub mod document;
+pub mod listen;
 pub mod live;
 mod runs;
 pub mod speech;

@@ -1,13 +1,27 @@
 //! Speech to text.
 
 mod answer;
+mod assemblyai;
+mod deepgram;
+mod http;
 mod openai;
+mod options;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use muster_session::Fault;
+use muster_session::protocol::SpeechSpec;
 use serde::{Deserialize, Serialize};
 
-pub use openai::OpenAiCompatible;
+use reqwest::header::HeaderValue;
+use url::Url;
+
+use assemblyai::AssemblyAi;
+use deepgram::Deepgram;
+use openai::OpenAiCompatible;
+
+use crate::listen::{Listening, Pace};
 
 /// Something that turns speech into words.
 #[async_trait]
@@ -16,6 +30,42 @@ pub trait SpeechToText: Send + Sync + std::fmt::Debug {
     /// setting or detection decides. Times in the answer count from the start of the piece. Silence is an answer
     /// without segments. Cancel safe.
     async fn transcribe(&self, pcm16k: &[i16], language: Option<&str>) -> Result<Recognised, Error>;
+
+    /// Recognises the voices of one call as they speak. Answers at once; trouble comes out of the channel. `language`
+    /// as for [`transcribe`](Self::transcribe). Must be called within a tokio runtime.
+    fn listen(self: Arc<Self>, language: Option<String>, pace: Pace) -> Listening;
+}
+
+/// A client for the recogniser. Connects to nothing: what is wrong with the settings themselves is found here.
+pub fn open(spec: &SpeechSpec) -> Result<Arc<dyn SpeechToText>, Error> {
+    match spec.clone() {
+        SpeechSpec::Openai { url, model, api_key, language } => {
+            Ok(Arc::new(OpenAiCompatible::new(openai::Settings { url, model, api_key, language })?))
+        }
+        SpeechSpec::Deepgram { url, api_key, options } => Ok(Arc::new(Deepgram::new(url, api_key, options)?)),
+        SpeechSpec::Assemblyai { url, api_key, options } => Ok(Arc::new(AssemblyAi::new(url, &api_key, options)?)),
+    }
+}
+
+/// `path` at a base URL, over WebSockets (`ws`) or requests (`http`); with TLS if the base says so.
+fn endpoint(base: &Url, kind: &str, path: &str) -> Result<Url, Error> {
+    let tls = match base.scheme() {
+        "ws" | "http" => "",
+        "wss" | "https" => "s",
+        _ => return Err(Error::Setup { detail: format!("{base} is not a wss, ws, https or http URL") }),
+    };
+    let mut url = base.clone();
+    url.set_scheme(&format!("{kind}{tls}")).map_err(|()| Error::Setup { detail: format!("{base} has no host") })?;
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    Ok(url)
+}
+
+/// A header's value that is shown nowhere.
+fn secret(value: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| Error::Setup { detail: "the key has characters that no key has".into() })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// What was said in one piece of audio.
@@ -51,6 +101,18 @@ pub struct RecognisedSegment {
     pub text: String,
     /// Its words; spread over the segment by their length when the server gave no times.
     pub words: Vec<Word>,
+}
+
+impl RecognisedSegment {
+    /// A segment of words whose times are put right; none without words.
+    fn of(text: String, words: Vec<Word>, duration_ms: u64) -> Option<Self> {
+        let words: Vec<Word> = words
+            .into_iter()
+            .map(|word| Word { start_ms: word.start_ms.min(duration_ms), end_ms: word.end_ms.min(duration_ms), ..word })
+            .collect();
+        let (start_ms, end_ms) = (words.first()?.start_ms, words.last()?.end_ms);
+        Some(Self { start_ms, end_ms, text, words })
+    }
 }
 
 /// A word as it is written, punctuation included.

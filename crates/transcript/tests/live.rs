@@ -1,4 +1,4 @@
-//! Live transcription against a real receiver.
+//! Live transcription with a receiver of its own.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -14,7 +14,9 @@ use axum::{Json, Router};
 use muster_hooks::client::{GuardedClient, Limits};
 use muster_hooks::guard::Policy;
 use muster_session::{BotId, Timestamp};
-use muster_transcript::live::{Live, LiveFigures, LiveSettings, Spoken};
+use muster_transcript::document::from_said;
+use muster_transcript::listen::{Listening, Pace, utterances};
+use muster_transcript::live::{Live, LiveFigures, LiveSettings, Said};
 use muster_transcript::speech::{Error, Recognised, RecognisedSegment, SpeechToText, Word};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
@@ -22,28 +24,44 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const START_MS: i64 = 1_700_000_000_000;
 
-/// Recognises the length of the audio. Pieces of 1 ms wait for the gate; pieces of 13 ms are too much for it.
+/// Recognises the level of the audio. 1 waits for the gate, 13 is too much for it, 99 is no word, and 50 finds it away
+/// for three times.
 #[derive(Debug)]
 struct Fake {
     gate: Semaphore,
-    called: mpsc::UnboundedSender<usize>,
+    away: Mutex<u32>,
+    called: mpsc::UnboundedSender<i16>,
 }
 
 #[async_trait]
 impl SpeechToText for Fake {
     async fn transcribe(&self, pcm16k: &[i16], _: Option<&str>) -> Result<Recognised, Error> {
-        let ms = pcm16k.len() / 16;
-        self.called.send(ms).unwrap();
-        match ms {
-            0 => return Ok(Recognised::default()),
+        let first = pcm16k.iter().position(|sample| *sample != 0).unwrap();
+        let level = pcm16k[first];
+        self.called.send(level).unwrap();
+        match level {
+            99 => return Ok(Recognised::default()),
             1 => self.gate.acquire().await.unwrap().forget(),
             13 => return Err(Error::Rejected { status: 400, detail: "unlucky".into() }),
+            50 => {
+                let mut away = self.away.lock().unwrap();
+                if *away > 0 {
+                    *away -= 1;
+                    return Err(Error::Unavailable { detail: "away".into(), source: None });
+                }
+            }
             _ => {}
         }
-        let word = Word { word: format!("w{ms}"), start_ms: 0, end_ms: 1, confidence: 0.0 };
-        let segment = RecognisedSegment { start_ms: 0, end_ms: 1, text: word.word.clone(), words: vec![word] };
+        let start_ms = (first / 16) as u64;
+        let word = Word { word: format!("w{level}"), start_ms, end_ms: start_ms + 300, confidence: 0.0 };
+        let segment = RecognisedSegment { start_ms, end_ms: 1, text: word.word.clone(), words: vec![word] };
         Ok(Recognised { language: None, segments: vec![segment] })
+    }
+
+    fn listen(self: Arc<Self>, language: Option<String>, pace: Pace) -> Listening {
+        utterances::listen(self, language, pace)
     }
 }
 
@@ -61,88 +79,153 @@ async fn receive(State(receiver): State<Receiver>, Json(body): Json<Value>) -> S
 
 struct Setup {
     live: Live,
+    now_ms: u64,
     fake: Arc<Fake>,
-    called: mpsc::UnboundedReceiver<usize>,
+    called: mpsc::UnboundedReceiver<i16>,
     receiver: Receiver,
     _tasks: JoinSet<()>,
 }
 
-async fn setup(answers: &[StatusCode], queue: usize, concurrency: usize, policy: &[&str]) -> Setup {
+async fn setup(answers: &[StatusCode], kept_ms: u64, policy: Option<&[&str]>) -> Setup {
     let receiver = Receiver { answers: Arc::new(Mutex::new(answers.iter().copied().collect())), ..Receiver::default() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let settings = LiveSettings {
-        bot: BotId::from_uuid(uuid::Uuid::from_u128(7)),
-        custom_attributes: Map::new(),
-        webhook: format!("http://{}/live", listener.local_addr().unwrap()).parse().unwrap(),
-        language: None,
-        queue,
-        concurrency,
-    };
+    let url: url::Url = format!("http://{}/live", listener.local_addr().unwrap()).parse().unwrap();
+    let webhook = policy.map(|ranges| {
+        let policy = Policy::new(ranges.iter().copied()).unwrap();
+        (url, GuardedClient::new(policy, Limits::default()).unwrap())
+    });
+    let pace = Pace { kept: Duration::from_millis(kept_ms), first_pause: Duration::from_millis(1), ..Pace::default() };
+    let bot = BotId::from_uuid(uuid::Uuid::from_u128(7));
+    let settings = LiveSettings { bot, custom_attributes: Map::new(), webhook, language: None, pace };
     let app = Router::new().route("/live", post(receive)).with_state(receiver.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
-    let client = GuardedClient::new(Policy::new(policy.iter().copied()).unwrap(), Limits::default()).unwrap();
     let (sender, called) = mpsc::unbounded_channel();
-    let fake = Arc::new(Fake { gate: Semaphore::new(0), called: sender });
-    let live = Live::start(settings, Arc::clone(&fake) as Arc<dyn SpeechToText>, client);
-    Setup { live, fake, called, receiver, _tasks: tasks }
+    let fake = Arc::new(Fake { gate: Semaphore::new(0), away: Mutex::new(3), called: sender });
+    let live = Live::start(settings, Timestamp::from_millis(START_MS), Arc::clone(&fake) as Arc<dyn SpeechToText>);
+    Setup { live, now_ms: 0, fake, called, receiver, _tasks: tasks }
 }
 
-fn spoken(ms: usize) -> Spoken {
-    Spoken {
-        speaker_id: "p1".into(),
-        speaker: "Ann".into(),
-        at: Timestamp::from_millis(0),
-        start_ms: 0,
-        pcm16k: vec![0; ms * 16],
-        end_of_turn: true,
+impl Setup {
+    /// An utterance: 400 ms of a level, and silence.
+    fn say(&mut self, speaker: (&str, &str), level: i16) {
+        for (ms, level) in [(400, level), (1_000, 0)] {
+            for _ in 0..ms / 20 {
+                self.live.frame(speaker, self.now_ms, &[level; 320], level != 0);
+                self.now_ms += 20;
+            }
+        }
     }
 }
 
+const ANN: (&str, &str) = ("p1", "Ann");
+const BEN: (&str, &str) = ("p2", "Ben");
+const LOOPBACK: Option<&[&str]> = Some(&["127.0.0.0/8"]);
+
+/// What matters of a phrase: who, when, what.
+fn facts(said: &[Said]) -> Vec<(String, String, String)> {
+    let time = |ms| Timestamp::from_millis(ms).to_rfc3339();
+    said.iter().map(|said| (said.speaker_id.clone(), time(said.start_ms), said.text.clone())).collect()
+}
+
+fn posted(bodies: &[Value]) -> Vec<(String, String, String)> {
+    let field = |body: &Value, name: &str| body[name].as_str().unwrap().to_owned();
+    bodies.iter().map(|body| (field(body, "speakerId"), field(body, "timestamp"), field(body, "new_text"))).collect()
+}
+
 #[tokio::test]
-async fn posts_keep_the_order_of_speech_even_if_recognition_does_not() {
-    let mut setup = setup(&[], 8, 2, &["127.0.0.0/8"]).await;
-    assert!(setup.live.offer(spoken(1)) && setup.live.offer(spoken(2)));
-    assert!(setup.live.offer(spoken(13)) && setup.live.offer(spoken(0)) && setup.live.offer(spoken(3)));
+async fn what_is_posted_is_what_is_handed_out_in_the_order_of_speech() {
+    let mut setup = setup(&[], 60_000, LOOPBACK).await;
+    for (speaker, level) in [(ANN, 1), (BEN, 2), (ANN, 13), (BEN, 99), (ANN, 3)] {
+        setup.say(speaker, level);
+    }
     let mut first = [setup.called.recv().await.unwrap(), setup.called.recv().await.unwrap()];
     first.sort_unstable();
     assert_eq!(first, [1, 2]);
+    assert_eq!(setup.live.take(), [], "the second waits for the first");
     setup.fake.gate.add_permits(1);
-    let figures = setup.live.finish(PATIENCE).await;
-    assert_eq!(figures, LiveFigures { dropped: 0, unrecognised: 1, posted: 3, failed: 0 });
+    setup.live.hear_out(PATIENCE).await;
+    let said = setup.live.take();
+    let troubles = setup.live.troubles();
+    assert!(troubles.len() == 1 && troubles[0].contains("unlucky"), "{troubles:?}");
+    let (rest, figures) = setup.live.finish(PATIENCE).await;
+    assert_eq!(rest, []);
+    assert_eq!(figures, LiveFigures { dropped_ms: 0, unrecognised_ms: 600, posted: 3, failed: 0 });
     let bodies = setup.receiver.bodies.lock().unwrap();
-    let texts: Vec<_> = bodies.iter().map(|body| body["new_text"].as_str().unwrap()).collect();
-    assert_eq!(texts, ["w1", "w2", "w3"]);
-    assert_eq!(bodies[2]["transcript"], "w1 w2 w3");
+    assert_eq!(posted(&bodies), facts(&said));
+    assert_eq!(said.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["w1", "w2", "w3"]);
+    assert_eq!(
+        (said[1].speaker.as_str(), said[1].start_ms, said[1].end_ms),
+        ("Ben", START_MS + 1_400, START_MS + 1_700)
+    );
+    assert_eq!(
+        (bodies[2]["transcript"].as_str(), bodies[1]["words"][0]["start"].as_f64()),
+        (Some("w1 w2 w3"), Some(1.4))
+    );
+    // And the transcript is made of the same words.
+    let transcript = from_said(said, START_MS, setup.now_ms);
+    assert_eq!(transcript.text(), "w1 w2 w3");
 }
 
 #[tokio::test]
 async fn what_cannot_be_followed_is_dropped_and_counted() {
-    let mut setup = setup(&[], 2, 1, &["127.0.0.0/8"]).await;
-    assert!(setup.live.offer(spoken(1)));
+    let mut setup = setup(&[], 1_300, LOOPBACK).await;
+    setup.say(ANN, 1);
     assert_eq!(setup.called.recv().await, Some(1));
-    // One is at the recogniser's gate and two may wait.
-    let taken = (0..10).filter(|_| setup.live.offer(spoken(2))).count();
-    assert_eq!((taken, setup.live.figures().dropped), (2, 8));
+    // One is at the recogniser's gate, there is room for another of 600 ms.
+    for _ in 0..5 {
+        setup.say(BEN, 2);
+    }
     setup.fake.gate.add_permits(1);
-    assert_eq!(setup.live.finish(PATIENCE).await.posted, 3);
+    let (said, figures) = setup.live.finish(PATIENCE).await;
+    assert_eq!((said.len(), figures.posted), (2, 2));
+    assert!(figures.dropped_ms >= 4 * 600 && figures.dropped_ms <= 4 * 800, "{figures:?}");
+}
+
+#[tokio::test]
+async fn a_recogniser_that_is_away_is_waited_for_and_told_of_once() {
+    let mut setup = setup(&[], 60_000, LOOPBACK).await;
+    setup.say(ANN, 50);
+    setup.say(BEN, 50);
+    setup.live.hear_out(PATIENCE).await;
+    let troubles = setup.live.troubles();
+    assert!(troubles.len() == 1 && troubles[0].contains("away"), "{troubles:?}");
+    let (said, figures) = setup.live.finish(PATIENCE).await;
+    assert_eq!(said.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["w50", "w50"]);
+    assert_eq!(figures, LiveFigures { posted: 2, ..LiveFigures::default() });
+}
+
+#[tokio::test]
+async fn what_is_not_recognised_at_the_end_is_counted() {
+    let mut setup = setup(&[], 60_000, LOOPBACK).await;
+    setup.say(ANN, 1);
+    assert_eq!(setup.called.recv().await, Some(1));
+    let (said, figures) = setup.live.finish(Duration::ZERO).await;
+    assert_eq!((said.len(), figures.unrecognised_ms), (0, 600));
 }
 
 #[tokio::test]
 async fn a_receiver_in_trouble_gets_the_same_words_again_and_one_that_refuses_does_not() {
-    let setup = setup(&[StatusCode::BAD_GATEWAY, StatusCode::OK, StatusCode::NOT_FOUND], 8, 1, &["127.0.0.0/8"]).await;
-    assert!(setup.live.offer(spoken(2)) && setup.live.offer(spoken(3)));
-    let figures = setup.live.finish(PATIENCE).await;
-    assert_eq!((figures.posted, figures.failed), (1, 1));
+    let mut setup = setup(&[StatusCode::BAD_GATEWAY, StatusCode::OK, StatusCode::NOT_FOUND], 60_000, LOOPBACK).await;
+    setup.say(ANN, 2);
+    setup.say(ANN, 3);
+    let (said, figures) = setup.live.finish(PATIENCE).await;
+    assert_eq!((said.len(), figures.posted, figures.failed), (2, 1, 1));
     let bodies = setup.receiver.bodies.lock().unwrap();
     assert_eq!(bodies.len(), 3);
     assert_eq!(bodies[0], bodies[1]);
 }
 
 #[tokio::test]
-async fn the_guard_holds_for_live_words_too() {
-    let setup = setup(&[], 8, 1, &[]).await;
-    assert!(setup.live.offer(spoken(2)));
-    assert_eq!(setup.live.finish(PATIENCE).await.failed, 1);
-    assert_eq!(setup.receiver.bodies.lock().unwrap().len(), 0);
+async fn the_guard_holds_for_live_words_and_without_a_receiver_there_are_words_all_the_same() {
+    let mut guarded = setup(&[], 60_000, Some(&[])).await;
+    guarded.say(ANN, 2);
+    let (said, figures) = guarded.live.finish(PATIENCE).await;
+    assert_eq!((said.len(), figures.failed), (1, 1));
+    assert_eq!(guarded.receiver.bodies.lock().unwrap().len(), 0);
+    let mut unheard = setup(&[], 60_000, None).await;
+    unheard.say(ANN, 2);
+    unheard.live.gone("p1");
+    let (said, figures) = unheard.live.finish(PATIENCE).await;
+    assert_eq!((said.len(), figures), (1, LiveFigures::default()));
 }

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use muster_session::protocol::SpeechSpec;
-use muster_transcript::speech::{Error, OpenAiCompatible, SpeechToText};
+use muster_transcript::speech::{self, Error, SpeechToText};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -65,10 +65,10 @@ async fn start(
     answers: &[(StatusCode, &'static str)],
     api_key: Option<&str>,
     language: Option<&str>,
-) -> (Server, OpenAiCompatible, JoinSet<()>) {
+) -> (Server, Arc<dyn SpeechToText>, JoinSet<()>) {
     let server = Server { answers: Arc::new(Mutex::new(answers.iter().copied().collect())), ..Server::default() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let spec = SpeechSpec {
+    let spec = SpeechSpec::Openai {
         url: format!("http://{}", listener.local_addr().unwrap()).parse().unwrap(),
         model: "whisper-large".into(),
         api_key: api_key.map(str::to_owned),
@@ -77,7 +77,7 @@ async fn start(
     let app = Router::new().route("/v1/audio/transcriptions", post(transcribe)).with_state(server.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
-    (server, OpenAiCompatible::new(spec).unwrap(), tasks)
+    (server, speech::open(&spec).unwrap(), tasks)
 }
 
 const GOOD: &str = r#"{"text":" Hi.","segments":[{"start":0.0,"end":0.5,"text":" Hi."}],"language":"en"}"#;

@@ -7,17 +7,13 @@ use muster_hooks::guard::Policy;
 use muster_recording::storage;
 use muster_session::EndReason;
 use muster_session::protocol::BotSpec;
+use muster_transcript::listen::Pace;
 use muster_transcript::live::LiveSettings;
-use muster_transcript::speech::{OpenAiCompatible, SpeechToText};
+use muster_transcript::speech::{self, SpeechToText};
 use object_store::ObjectStore;
 
 use crate::call::End;
 use crate::live_audio;
-
-/// Utterances that may wait for the recogniser: at most 15 s each, half a megabyte.
-const WAITING_UTTERANCES: usize = 16;
-/// Utterances recognised at a time, so that one long one does not hold up the others.
-const RECOGNISED_AT_A_TIME: usize = 2;
 
 /// Everything that is needed to begin at the moment of admission.
 #[derive(Debug)]
@@ -32,7 +28,6 @@ pub(crate) struct Outlets {
 pub(super) struct WordsOutlet {
     pub(super) settings: LiveSettings,
     pub(super) speech: Arc<dyn SpeechToText>,
-    pub(super) client: GuardedClient,
 }
 
 impl Outlets {
@@ -49,27 +44,28 @@ impl Outlets {
             url,
             policy: policy.clone(),
         });
-        let words = match (&spec.media.live_transcription, &spec.speech) {
-            (Some(webhook), Some(speech)) => {
-                let language = language(spec).or_else(|| speech.language.clone());
-                let speech = OpenAiCompatible::new(speech.clone())
-                    .map_err(|error| fail("live transcription cannot be set up", &error))?;
-                let client = GuardedClient::new(policy, Limits::default())
-                    .map_err(|error| fail("live transcription cannot be set up", &error))?;
-                let settings = LiveSettings {
-                    bot: spec.bot,
-                    custom_attributes: spec.custom_attributes.clone(),
-                    webhook: webhook.clone(),
-                    language,
-                    queue: WAITING_UTTERANCES,
-                    concurrency: RECOGNISED_AT_A_TIME,
-                };
-                Some(WordsOutlet { settings, speech: Arc::new(speech), client })
-            }
-            _ => None,
-        };
+        let words = words(spec, policy).map_err(|error| fail("live transcription cannot be set up", &error))?;
         Ok(Self { store, live_audio, words })
     }
+}
+
+/// For live words, if they are to be posted or recorded.
+fn words(spec: &BotSpec, policy: Policy) -> Result<Option<WordsOutlet>, Box<dyn std::error::Error>> {
+    let wanted = spec.media.live_transcription.is_some() || spec.media.streaming.is_some();
+    let Some(recogniser) = spec.speech.as_ref().filter(|_| wanted) else { return Ok(None) };
+    let speech = speech::open(recogniser)?;
+    let webhook = match &spec.media.live_transcription {
+        Some(url) => Some((url.clone(), GuardedClient::new(policy, Limits::default())?)),
+        None => None,
+    };
+    let settings = LiveSettings {
+        bot: spec.bot,
+        custom_attributes: spec.custom_attributes.clone(),
+        webhook,
+        language: language(spec),
+        pace: Pace::default(),
+    };
+    Ok(Some(WordsOutlet { settings, speech }))
 }
 
 /// The language that the plan for live words asks for; `auto` asks for none.

@@ -7,6 +7,7 @@ use muster_audio::level::{self, Meter, SILENCE_DBFS};
 use muster_audio::mix::Frame;
 use muster_session::Timestamp;
 use muster_session::protocol::{BotSpec, HealthFigures};
+use muster_transcript::live::LiveFigures;
 use serde_json::{Value, json};
 
 use super::Finished;
@@ -30,12 +31,19 @@ pub(super) struct Sinks {
     live: Option<LiveAudio>,
     words: Option<Words>,
     pressure: Pressure,
-    /// Milliseconds of live audio that were not even made.
-    skipped_ms: u64,
+    skipped: Skipped,
     voice: bool,
     meter: Meter,
     loudest_dbfs: f32,
     reporter: Reporter,
+}
+
+/// Milliseconds that were not even made, because the machine could not follow.
+#[derive(Clone, Copy, Debug, Default)]
+struct Skipped {
+    live_ms: u64,
+    words_ms: u64,
+    tracks_ms: u64,
 }
 
 impl Sinks {
@@ -46,7 +54,7 @@ impl Sinks {
             live: outlets.live_audio.map(|settings| LiveAudio::start(settings, reporter.clone())),
             words: outlets.words.map(|outlet| Words::start(outlet, start)),
             pressure: Pressure::default(),
-            skipped_ms: 0,
+            skipped: Skipped::default(),
             voice: false,
             meter: Meter::default(),
             loudest_dbfs: SILENCE_DBFS,
@@ -63,8 +71,11 @@ impl Sinks {
         let voices = self.voices.gather(frame.tracks);
         let given_up = self.pressure.given_up();
         self.recording.frame(frame.mixed, if given_up >= GivenUp::Tracks { &[] } else { &voices });
+        self.note_words();
+        self.skipped.tracks_ms += u64::from(given_up >= GivenUp::Tracks && !voices.is_empty()) * FRAME_MS;
         if given_up >= GivenUp::LiveCopies {
-            self.skipped_ms += u64::from(self.live.is_some()) * FRAME_MS;
+            self.skipped.live_ms += u64::from(self.live.is_some()) * FRAME_MS;
+            self.skipped.words_ms += u64::from(self.words.is_some() && !voices.is_empty()) * FRAME_MS;
             return;
         }
         if let Some(live) = &mut self.live {
@@ -73,6 +84,13 @@ impl Sinks {
         }
         if let Some(words) = &mut self.words {
             words.frame(frame.index, &voices);
+        }
+    }
+
+    /// Keeps what was said with the recording: the words of a bot that is killed survive it.
+    fn note_words(&mut self) {
+        for said in self.words.iter_mut().flat_map(Words::take) {
+            self.recording.event("words", json!(said));
         }
     }
 
@@ -105,54 +123,87 @@ impl Sinks {
     }
 
     pub(super) fn complaints(&mut self) -> Vec<String> {
-        self.recording.complaints()
+        let mut complaints = self.recording.complaints();
+        complaints.extend(troubles(self.words.as_mut()));
+        complaints
     }
 
     /// The figures that are known here; starts a new period of the level.
     pub(super) fn figures(&mut self) -> HealthFigures {
         let stats = self.recording.stats();
         let sent = self.live.as_ref().map_or(0, LiveAudio::dropped);
-        let words = self.words.as_ref().map_or(0, |words| words.figures().dropped);
+        let words_ms = self.words.as_ref().map_or(0, |words| words.figures().dropped_ms) + self.skipped.words_ms;
         HealthFigures {
             recorded_ms: stats.recorded_ms,
             level_dbfs: self.meter.take().rms_dbfs,
-            live_dropped: sent + self.skipped_ms / LIVE_FRAME_MS + words,
+            live_dropped: sent + (self.skipped.live_ms + words_ms) / LIVE_FRAME_MS,
             segments_dropped: stats.segments_dropped,
             ..HealthFigures::default()
         }
     }
 
-    /// Stores and sends what is left, side by side, for at most `within`.
-    pub(super) async fn finish(self, within: Duration) -> Finished {
-        let Self { recording, live, words, reporter, skipped_ms, .. } = self;
+    /// Stores and sends what is left, for at most `within`. The last words are recorded too, so the recording waits for
+    /// them, for half of that.
+    pub(super) async fn finish(mut self, within: Duration) -> Finished {
+        let until = tokio::time::Instant::now() + within;
+        let left = || until.saturating_duration_since(tokio::time::Instant::now());
+        let live = self.live.take();
         let live = async {
             match live {
-                Some(live) => live.finish(within).await + skipped_ms / LIVE_FRAME_MS,
+                Some(live) => live.finish(within).await,
                 None => 0,
             }
         };
-        let words = async {
-            match words {
-                Some(words) => words.finish(within).await,
-                None => Default::default(),
+        let storing = async {
+            if let Some(words) = &mut self.words {
+                words.hear_out(within / 2).await;
+                self.note_words();
             }
+            let Self { recording, mut words, reporter, skipped, .. } = self;
+            let troubles = troubles(words.as_mut());
+            let posting = async {
+                match words {
+                    Some(words) => words.finish(left()).await,
+                    None => LiveFigures::default(),
+                }
+            };
+            let ((recorded_ms, complaints), words) = tokio::join!(recording.finish(left()), posting);
+            for complaint in complaints.into_iter().chain(troubles).chain(lost(skipped, words)) {
+                reporter.note(Level::Warn, complaint);
+            }
+            (recorded_ms, reporter, skipped)
         };
-        let ((recorded_ms, complaints), dropped, words) = tokio::join!(recording.finish(within), live, words);
-        for complaint in complaints {
-            reporter.note(Level::Warn, complaint);
-        }
-        if dropped > 0 {
-            let lost_ms = dropped * LIVE_FRAME_MS;
+        let (dropped, (recorded_ms, reporter, skipped)) = tokio::join!(live, storing);
+        let lost_ms = dropped * LIVE_FRAME_MS + skipped.live_ms;
+        if lost_ms > 0 {
             reporter.note(Level::Warn, format!("the receiver of live audio did not get {lost_ms} ms of it"));
-        }
-        let lost = words.dropped + words.unrecognised + words.failed;
-        if lost > 0 {
-            let text = format!(
-                "{lost} utterances of live words are lost ({} too many at a time, {} not recognised, {} refused by the receiver)",
-                words.dropped, words.unrecognised, words.failed
-            );
-            reporter.note(Level::Warn, text);
         }
         Finished { recorded_ms }
     }
+}
+
+/// Trouble of live words, to be told.
+fn troubles(words: Option<&mut Words>) -> Vec<String> {
+    let troubles = words.map(Words::troubles).unwrap_or_default();
+    troubles.into_iter().map(|text| format!("live words: {text}")).collect()
+}
+
+/// What is lost of words and of participants' own audio.
+fn lost(skipped: Skipped, words: LiveFigures) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let not_taken_ms = words.dropped_ms + skipped.words_ms;
+    if not_taken_ms + words.unrecognised_ms > 0 {
+        complaints.push(format!(
+            "the words of {} ms are lost ({not_taken_ms} ms too much at a time, {} ms not recognised)",
+            not_taken_ms + words.unrecognised_ms,
+            words.unrecognised_ms
+        ));
+    }
+    if words.failed > 0 {
+        complaints.push(format!("the receiver of live words did not get {} phrases", words.failed));
+    }
+    if skipped.tracks_ms > 0 {
+        complaints.push(format!("participants' own audio is missing for {} ms", skipped.tracks_ms));
+    }
+    complaints
 }

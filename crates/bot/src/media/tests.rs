@@ -1,7 +1,5 @@
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
+mod words;
+
 use muster_audio::{RATE, ogg, probe, tone};
 use muster_recording::{Manifest, finalise, storage};
 use muster_session::protocol::{Report, SpeechSpec};
@@ -9,8 +7,6 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use url::Url;
 
 use super::*;
@@ -256,60 +252,6 @@ async fn silence_is_no_voice_and_has_no_level() {
     assert!(recorded.figures.level_dbfs < -100.0);
 }
 
-/// A recogniser that says what frequency it heard.
-async fn recognise(form: Bytes) -> Json<Value> {
-    let wav = form.windows(4).position(|part| part == b"RIFF").unwrap();
-    let length = u32::from_le_bytes(form[wav + 40..wav + 44].try_into().unwrap()) as usize;
-    let pcm: Vec<i16> = form[wav + 44..][..length].chunks(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
-    let text = format!("{:.0}", probe::dominant_frequency(&pcm, 16_000));
-    Json(json!({
-        "text": text, "language": "en", "duration": 1.0,
-        "segments": [{"id": 0, "start": 0.0, "end": 1.0, "text": text}],
-        "words": [{"word": text, "start": 0.2, "end": 1.0}],
-    }))
-}
-
-#[tokio::test]
-async fn live_words_are_posted_with_their_speakers() {
-    let (posted, mut words) = mpsc::unbounded_channel::<Value>();
-    let app = Router::new()
-        .route("/v1/audio/transcriptions", post(recognise))
-        .route(
-            "/words",
-            post(|State(posted): State<mpsc::UnboundedSender<Value>>, Json(body): Json<Value>| async move {
-                posted.send(body).unwrap();
-            }),
-        )
-        .with_state(posted);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-
-    let mut bench = bench(|spec| {
-        spec.allow_private = vec!["127.0.0.0/8".into()];
-        spec.media.live_transcription = Some(format!("{base}/words").parse().unwrap());
-        let url = base.parse().unwrap();
-        spec.speech = Some(SpeechSpec { url, model: "tiny".into(), api_key: None, language: None });
-        spec.custom_attributes.insert("deal".into(), json!(7));
-    });
-    bench.owner(1, "ada", "Ada");
-    bench.owner(2, "grace", "Grace");
-    // The second one is still speaking at the end.
-    bench.pass(0, 5_000, &[sound(1, 440.0, 5_000, 1_000, 2_000), sound(2, 880.0, 5_000, 3_000, 5_000)]);
-    bench.end(5_000).await;
-    let said: Vec<Value> = std::iter::from_fn(|| words.try_recv().ok()).collect();
-    assert_eq!(said.len(), 2, "{said:?}");
-    for (body, name, hz, from, ends) in [(&said[0], "Ada", "440", 1_000, true), (&said[1], "Grace", "880", 3_000, true)]
-    {
-        assert_eq!((&body["speakerName"], &body["new_text"]), (&json!(name), &json!(hz)));
-        assert_eq!(body["custom_attributes"]["deal"], 7);
-        assert_eq!(body["end_of_turn"], ends);
-        // An utterance begins up to 200 ms before the voice, and the word 200 ms into it.
-        let start = body["words"][0]["start"].as_f64().unwrap() * 1_000.0;
-        assert!((start - f64::from(from)).abs() < 120.0, "{start}");
-    }
-}
-
 #[tokio::test]
 async fn what_cannot_work_is_said_before_the_call() {
     let refused = |change: fn(&mut BotSpec)| {
@@ -324,7 +266,7 @@ async fn what_cannot_work_is_said_before_the_call() {
         refused(|spec| {
             spec.media.live_transcription = Some("https://example.com/".parse().unwrap());
             let url = "ftp://x/".parse().unwrap();
-            spec.speech = Some(SpeechSpec { url, model: String::new(), api_key: None, language: None });
+            spec.speech = Some(SpeechSpec::Openai { url, model: String::new(), api_key: None, language: None });
         })
         .contains("live transcription")
     );

@@ -1,4 +1,4 @@
-//! Live words: every participant's audio, cut into utterances for the recogniser.
+//! Live words: every participant's audio, at the recogniser's rate and with an opinion about speech.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,28 +9,24 @@ use muster_audio::resample::{Channels, Decimator, Rate};
 use muster_audio::vad::Detector;
 use muster_recording::TrackId;
 use muster_session::Timestamp;
-use muster_transcript::live::{Live, LiveFigures, Spoken};
-use muster_transcript::utterance::{Utterance, UtteranceBuilder};
+use muster_transcript::live::{Live, LiveFigures, Said};
 
 use super::outlets::WordsOutlet;
 
 /// Samples of a frame at 16 kHz.
 const FRAME_16K: usize = 320;
 
-/// Cuts and offers; never waits.
+/// Hands voices to live transcription; never waits.
 #[derive(Debug)]
 pub(super) struct Words {
     live: Live,
-    start: Timestamp,
     speakers: HashMap<String, Speaker>,
 }
 
 #[derive(Debug)]
 struct Speaker {
-    id: TrackId,
     decimator: Decimator,
     detector: Detector,
-    utterances: UtteranceBuilder,
     /// The last frame in which they were there.
     seen: u64,
 }
@@ -38,8 +34,8 @@ struct Speaker {
 impl Words {
     /// `start` is when frame 0 begins.
     pub(super) fn start(outlet: WordsOutlet, start: Timestamp) -> Self {
-        let WordsOutlet { settings, speech, client } = outlet;
-        Self { live: Live::start(settings, speech, client), start, speakers: HashMap::new() }
+        let WordsOutlet { settings, speech } = outlet;
+        Self { live: Live::start(settings, start, speech), speakers: HashMap::new() }
     }
 
     /// Takes 20 ms of everybody who is there.
@@ -47,69 +43,52 @@ impl Words {
         for (id, pcm) in voices {
             let speaker = match self.speakers.get_mut(id.id()) {
                 Some(speaker) => speaker,
-                None => self.speakers.entry(id.id().to_owned()).or_insert_with(|| Speaker::new(id.clone())),
+                None => self.speakers.entry(id.id().to_owned()).or_insert_with(Speaker::new),
             };
-            if speaker.id != *id {
-                speaker.id = id.clone();
-            }
             speaker.seen = index;
-            if let Some(utterance) = speaker.push(pcm, index * FRAME_MS) {
-                offer(&self.live, self.start, &speaker.id, utterance);
-            }
+            let speaks = speaker.detector.push(pcm);
+            let mut pcm16k = Vec::with_capacity(FRAME_16K + 1);
+            // The filter delays by 1.7 ms, which no word notices.
+            speaker.decimator.process(pcm, &mut pcm16k);
+            self.live.frame((id.id(), id.name()), index * FRAME_MS, &pcm16k, speaks);
         }
-        let (live, start) = (&self.live, self.start);
-        self.speakers.retain(|_, speaker| {
+        let live = &mut self.live;
+        self.speakers.retain(|id, speaker| {
             let here = speaker.seen == index;
-            if !here && let Some(utterance) = speaker.utterances.flush() {
-                offer(live, start, &speaker.id, utterance);
+            if !here {
+                live.gone(id);
             }
             here
         });
+    }
+
+    /// What was said and not taken yet.
+    pub(super) fn take(&mut self) -> Vec<Said> {
+        self.live.take()
+    }
+
+    /// Trouble with the recogniser that was not told yet.
+    pub(super) fn troubles(&mut self) -> Vec<String> {
+        self.live.troubles()
     }
 
     pub(super) fn figures(&self) -> LiveFigures {
         self.live.figures()
     }
 
-    /// Offers what is under way and works everything off, for at most `within`.
-    pub(super) async fn finish(mut self, within: Duration) -> LiveFigures {
-        for speaker in self.speakers.values_mut() {
-            if let Some(utterance) = speaker.utterances.flush() {
-                offer(&self.live, self.start, &speaker.id, utterance);
-            }
-        }
-        self.live.finish(within).await
+    /// Nobody says anything more: waits for the last words, for at most `within`.
+    pub(super) async fn hear_out(&mut self, within: Duration) {
+        self.live.hear_out(within).await;
+    }
+
+    /// Works off the posts, for at most `within`.
+    pub(super) async fn finish(self, within: Duration) -> LiveFigures {
+        self.live.finish(within).await.1
     }
 }
 
 impl Speaker {
-    fn new(id: TrackId) -> Self {
-        Self {
-            id,
-            decimator: Decimator::new(Rate::Hz16000, Channels::Mono),
-            detector: Detector::new(),
-            utterances: UtteranceBuilder::new(),
-            seen: 0,
-        }
+    fn new() -> Self {
+        Self { decimator: Decimator::new(Rate::Hz16000, Channels::Mono), detector: Detector::new(), seen: 0 }
     }
-
-    fn push(&mut self, pcm: &[i16], at_ms: u64) -> Option<Utterance> {
-        let speaks = self.detector.push(pcm);
-        let mut pcm16k = Vec::with_capacity(FRAME_16K + 1);
-        // The filter delays by 3 ms, which no word notices.
-        self.decimator.process(pcm, &mut pcm16k);
-        self.utterances.push(&pcm16k, speaks, at_ms)
-    }
-}
-
-fn offer(live: &Live, start: Timestamp, id: &TrackId, utterance: Utterance) {
-    let since = i64::try_from(utterance.start_ms).unwrap_or(i64::MAX);
-    live.offer(Spoken {
-        speaker_id: id.id().to_owned(),
-        speaker: id.name().to_owned(),
-        at: Timestamp::from_millis(start.as_millis().saturating_add(since)),
-        start_ms: utterance.start_ms,
-        pcm16k: utterance.pcm16k,
-        end_of_turn: utterance.end_of_turn,
-    });
 }

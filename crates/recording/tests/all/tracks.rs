@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use muster_audio::probe;
-use muster_recording::{Layout, Limits, Manifest, TrackId, Writer, finalise, read_audio_16k};
+use muster_recording::{Error, Layout, Limits, Manifest, TrackId, Writer, finalise, read_audio_16k, read_notes};
 use object_store::ObjectStore;
+use serde_json::json;
 
-use crate::support::{feed, layout, memory, plan, prefix};
+use crate::support::{START_MS, feed, layout, memory, plan, prefix, put};
 
 async fn record(store: &Arc<dyn ObjectStore>, layout: Layout, ms: u32, people: &[(TrackId, Vec<i16>)]) -> Manifest {
     let mut writer = Writer::open(Arc::clone(store), layout);
@@ -162,4 +163,29 @@ async fn a_voice_whose_owner_was_known_late_is_one_participant() {
     assert_eq!((ada.id.as_str(), ada.name.as_str(), ada.streams.len()), ("ada", "Ada", 2));
     near(ada.streams.iter().flat_map(|s| &s.segments).map(|s| s.start_ms).min().unwrap(), 350, 160);
     assert!(manifest.speakers.iter().all(|span| span.speaker_id == "ada"), "{:?}", manifest.speakers);
+}
+
+#[tokio::test]
+async fn notes_are_read_by_kind_and_named_after_the_owner_of_the_voice() {
+    let store = memory();
+    let (unknown, ada) = (TrackId::new("unknown-1", "Unknown 1"), TrackId::new("ada", "Ada"));
+    let said = |id: &str, name: &str, text: &str| json!({"speaker_id": id, "speaker": name, "text": text});
+    let mut writer = Writer::open(Arc::clone(&store), layout(1, 0));
+    feed(&mut writer, &plan(1_500, &[]), &[]);
+    writer.event("words", said("unknown-1", "Unknown 1", "one"));
+    writer.event("chat", json!({"text": "not this"}));
+    writer.owner(&unknown, &ada);
+    feed(&mut writer, &plan(1_500, &[]), &[]);
+    writer.event("words", said("grace", "Grace", "two"));
+    writer.event("words", json!("nobody's"));
+    writer.close().await;
+    assert_eq!(read_notes(&store, &prefix(), "words").await.unwrap(), [], "the recording is not finalised");
+    finalise(&store, &prefix()).await.unwrap();
+    let notes = read_notes(&store, &prefix(), "words").await.unwrap();
+    let want = [said("ada", "Ada", "one"), said("grace", "Grace", "two"), json!("nobody's")];
+    assert!(notes.iter().map(|note| &note.data).eq(&want), "{notes:?}");
+    let times: Vec<i64> = notes.iter().map(|note| note.at.as_millis() - START_MS).collect();
+    assert_eq!(times, [1_500, 3_000, 3_000]);
+    put(&store, "events.jsonl", b"{\"torn".to_vec()).await;
+    assert!(matches!(read_notes(&store, &prefix(), "words").await, Err(Error::Notes(_))));
 }

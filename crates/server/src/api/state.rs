@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::clock::Clock;
+use crate::engines::Engines;
 use crate::roles::Backend;
 use crate::supervise::Shutdown;
 
@@ -38,8 +39,8 @@ pub struct ApiState {
     pub link_secret: Arc<[u8]>,
     /// How long record and media are kept unless the request says otherwise.
     pub retention: Duration,
-    /// A speech-to-text server is configured.
-    pub speech_available: bool,
+    /// Who makes words of speech.
+    pub engines: Arc<Engines>,
     /// Wakes the outbox relay after a commit.
     pub nudge: Arc<Notify>,
     /// Readiness ends when it drains.
@@ -65,7 +66,7 @@ impl fmt::Debug for ApiState {
             .field("queue", &self.queue)
             .field("public_url", &self.public_url.as_str())
             .field("retention", &self.retention)
-            .field("speech_available", &self.speech_available)
+            .field("engines", &self.engines)
             .finish_non_exhaustive()
     }
 }

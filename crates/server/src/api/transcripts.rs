@@ -102,7 +102,7 @@ pub(crate) async fn get_transcript(
             let message = Message { message: "The transcript is not ready yet".into() };
             Ok((StatusCode::ACCEPTED, Json(message)).into_response())
         }
-        TranscriptStatus::Failed => Err(ApiError::not_found(failure(&session, record))),
+        TranscriptStatus::Failed => Err(ApiError::not_found(failure(record))),
         TranscriptStatus::Success => {
             let paths = recordings::transcript_paths(&session.tenant, session.id, id);
             let raw = matches!(Query::parse(query.as_deref()).get("raw"), Some("true" | "True" | "1"));
@@ -114,17 +114,8 @@ pub(crate) async fn get_transcript(
 }
 
 /// Why there is no transcript.
-fn failure(session: &Session, record: &TranscriptRecord) -> String {
-    let first = session.transcript().is_some_and(|first| first.id == record.id);
-    let reason = session.artifacts.iter().find_map(|artifact| match (artifact.kind, &artifact.state) {
-        (ArtifactKind::Transcript, ArtifactState::Failed { message }) if first => Some(message.clone()),
-        _ => None,
-    });
-    let reason = reason.or_else(|| match &session.end {
-        Some(end) if first && !session.was_admitted() => Some(end.message.clone()),
-        _ => None,
-    });
-    match reason {
+fn failure(record: &TranscriptRecord) -> String {
+    match &record.failure {
         Some(reason) => format!("The transcript could not be made: {reason}"),
         None => "The transcript could not be made".to_owned(),
     }
@@ -174,7 +165,7 @@ fn transcription(state: &ApiState, session: &Session, record: &TranscriptRecord)
         (status = 400, body = Message),
         (status = 404, body = Message),
         (status = 409, description = "There is no recording yet, or none at all", body = Message),
-        (status = 501, description = "No speech-to-text server is configured", body = Message),
+        (status = 501, description = "No speech-to-text is configured for this provider", body = Message),
     )
 )]
 pub(crate) async fn transcribe(
@@ -186,8 +177,10 @@ pub(crate) async fn transcribe(
     let request = body::read_json(body).await?;
     let (plan, callback_url) =
         parse(&request, &state).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
-    if !state.speech_available {
-        return Err(ApiError::not_supported("This server has no speech-to-text configured (transcription.url)"));
+    if state.engines.choose(&session.tenant, &plan).is_none() {
+        let provider = &plan.provider;
+        let message = format!("This server has no speech-to-text configured for {provider} (transcription.url)");
+        return Err(ApiError::not_supported(message));
     }
     let recorded = session
         .artifacts

@@ -1,9 +1,11 @@
 //! `muster doctor`: is everything here that a server on this machine needs?
 //!
-//! `probe` looks at the machine, `judge` decides what it means and how to mend it. Only the first does I/O.
+//! `probe` looks at the machine, `vendors` asks the speech-to-text services, `judge` decides what it means and how to
+//! mend it. Only the first two do I/O.
 
 mod judge;
 mod probe;
+mod vendors;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,9 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 fn filter(default: &str) -> EnvFilter {
-    EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new(default))
+    let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // At `trace` this module writes requests down whole, with the keys in them.
+    filter.add_directive("tungstenite::handshake=info".parse().expect("a target and a level"))
 }
 
 /// For people on a terminal, as JSON lines otherwise.

@@ -1,5 +1,8 @@
 //! Reads keys one by one, remembers what each is for, and collects every mistake.
 
+mod print;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,6 +53,8 @@ impl Text {
     }
 }
 
+const REDACTED: &str = "\"(redacted)\"";
+
 #[derive(Clone, Debug)]
 struct Given {
     value: toml::Value,
@@ -61,9 +66,9 @@ struct Given {
 pub(super) struct Reader<'a> {
     given: BTreeMap<String, Given>,
     problems: Vec<String>,
-    known: BTreeSet<&'static str>,
+    known: BTreeSet<Cow<'static, str>>,
     docs: Vec<KeyDoc>,
-    effective: Vec<(&'static str, String, String)>,
+    effective: Vec<(Cow<'static, str>, String, String)>,
     base: Option<&'a Path>,
 }
 
@@ -125,13 +130,12 @@ impl<'a> Reader<'a> {
         if self.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.problems }) }
     }
 
-    fn nearest(&self, key: &str) -> Option<&'static str> {
+    fn nearest(&self, key: &str) -> Option<&str> {
         let last = key.rsplit('.').next()?;
-        self.known
-            .iter()
-            .copied()
+        let known = || self.known.iter().map(Cow::as_ref);
+        known()
             .find(|known| known.rsplit('.').next() == Some(last))
-            .or_else(|| self.known.iter().copied().find(|known| known.starts_with(key) || key.starts_with(*known)))
+            .or_else(|| known().find(|known| known.starts_with(key) || key.starts_with(*known)))
     }
 
     /// Looks a key up and records that it exists.
@@ -142,7 +146,7 @@ impl<'a> Reader<'a> {
         doc: &'static str,
         range: Option<String>,
     ) -> Option<Given> {
-        self.known.insert(key);
+        self.known.insert(Cow::Borrowed(key));
         self.docs.push(KeyDoc { key, default, doc, range });
         self.given.get(key).cloned()
     }
@@ -155,8 +159,12 @@ impl<'a> Reader<'a> {
         self.problems.push(format!("{key}: expected {expected}, got {got} (from {})", given.origin));
     }
 
-    fn show(&mut self, key: &'static str, value: impl Into<String>, given: Option<&Given>) {
-        self.effective.push((key, value.into(), given.map_or_else(|| "default".to_owned(), |g| g.origin.clone())));
+    fn show(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>, given: Option<&Given>) {
+        self.effective.push((
+            key.into(),
+            value.into(),
+            given.map_or_else(|| "default".to_owned(), |g| g.origin.clone()),
+        ));
     }
 
     /// Reads a key whose value is text, in any of its forms.
@@ -204,11 +212,38 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn secret(&mut self, key: &'static str, doc: &'static str) -> Option<String> {
-        let value = self.text_opt(key, doc);
-        if let Some(shown) = self.effective.iter_mut().find(|(k, ..)| *k == key) {
-            shown.1 = "\"(redacted)\"".to_owned();
-        }
-        value
+        let given = self.take(key, None, doc, None)?;
+        self.secret_value(key.into(), &given)
+    }
+
+    /// A secret is in no message and not in what is printed.
+    fn secret_value(&mut self, key: Cow<'static, str>, given: &Given) -> Option<String> {
+        let toml::Value::String(text) = &given.value else {
+            self.problems.push(format!("{key}: expected text, got something else (from {})", given.origin));
+            return None;
+        };
+        self.show(key, REDACTED, Some(given));
+        (!text.is_empty()).then(|| text.clone())
+    }
+
+    /// The names for which something is given as `{table}.{name}.{section}.…`, in order.
+    pub(super) fn names(&self, table: &str, section: &str) -> Vec<String> {
+        let names: BTreeSet<&str> =
+            self.given.keys().filter_map(|key| named(key, table, section)).map(|(name, _)| name).collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    /// A secret of one of these; `doc` is for the default file, which shows it for the name `NAME`.
+    pub(super) fn secret_of(&mut self, [table, name, section, key]: [&str; 4]) -> Option<String> {
+        let key = [table, name, section, key].join(".");
+        self.known.insert(Cow::Owned(key.clone()));
+        let given = self.given.get(&key).cloned()?;
+        self.secret_value(key.into(), &given)
+    }
+
+    /// Shows a key of every name in the default file.
+    pub(super) fn document(&mut self, key: &'static str, doc: &'static str) {
+        self.docs.push(KeyDoc { key, default: None, doc, range: None });
     }
 
     pub(super) fn parse<T: std::str::FromStr>(&mut self, key: Text, expected: &str) -> T {
@@ -321,43 +356,14 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
 
-    pub(super) fn default_file(&self) -> String {
-        let mut out = String::from(
-            "# Every key of Muster with its default. `muster config default` prints this file.\n\
-             # A key can also be set by environment: [worker] lease is MUSTER_WORKER__LEASE.\n",
-        );
-        let mut section = "";
-        for KeyDoc { key, default, doc, range } in &self.docs {
-            let (table, name) = key.split_once('.').unwrap_or(("", key));
-            if table != section {
-                out.push_str(&["\n[", table, "]\n"].concat());
-                section = table;
-            } else {
-                out.push('\n');
-            }
-            out.push_str(&["# ", doc, "\n"].concat());
-            if let Some(range) = range {
-                out.push_str(&["# Allowed: ", range, ".\n"].concat());
-            }
-            out.push_str(&["# ", name, " = ", default.as_deref().unwrap_or(""), "\n"].concat());
-        }
-        out
-    }
-
-    pub(super) fn effective(&self) -> String {
-        let mut out = String::new();
-        let mut section = "";
-        for (key, value, origin) in &self.effective {
-            let (table, name) = key.split_once('.').unwrap_or(("", key));
-            if table != section {
-                out.push_str(&["\n[", table, "]\n"].concat());
-                section = table;
-            }
-            out.push_str(&[name, " = ", value, "  # ", origin, "\n"].concat());
-        }
-        out
-    }
+/// The name in `{table}.{name}.{section}.{key}`, which may have dots itself, and the key.
+fn named<'k>(key: &'k str, table: &str, section: &str) -> Option<(&'k str, &'k str)> {
+    let rest = key.strip_prefix(table)?.strip_prefix('.')?;
+    let (before, key) = rest.rsplit_once('.')?;
+    let name = before.strip_suffix(section)?.strip_suffix('.')?;
+    (!name.is_empty()).then_some((name, key))
 }
 
 /// `250ms`, `30s`, `5m`, `2h`, `7d`.

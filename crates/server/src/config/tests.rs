@@ -47,6 +47,16 @@ fn each_mistake_is_named_with_its_key_and_what_is_allowed() {
         ("[hooks]\ntimeout = \"2h\"", "hooks.timeout: expected a duration from 1s to 1m"),
         ("[sandbox]\nenabled = \"yes\"", "sandbox.enabled: expected true or false"),
         ("[transcription]\nurl = \"file:///x\"", "transcription.url: must be http or https"),
+        ("[transcription.deepgram]\nurl = \"gs://x\"", "transcription.deepgram.url: must be wss, ws, https or http"),
+        ("[transcription.assemblyai]\nurl = \"x\"", "transcription.assemblyai.url: expected a URL"),
+        ("[transcription.sarvam]\napi_key = \"k\"", "transcription.sarvam.api_key: there is no such key"),
+        ("[transcription.deepgram]\napi_key = 12345", "transcription.deepgram.api_key: expected text"),
+        (
+            "[tenants.acme.transcription]\ndeepgram_key = \"k\"",
+            "tenants.acme.transcription.deepgram_key: there is no such",
+        ),
+        ("[tenants.acme]\nretention = \"7d\"", "tenants.acme.retention: there is no such key"),
+        ("[tenants.\"a.b\".transcription]\napi_key = \"k\"", "tenants.a.b: the name of a tenant has letters"),
         ("lease = \"30s\"", "did you mean `worker.lease`?"),
         ("this is not toml", "/etc/muster.toml:"),
     ];
@@ -73,8 +83,53 @@ fn the_checked_in_default_file_is_the_one_the_code_makes() {
     Config::load(&Sources { file: Some((path.into(), made)), ..Sources::default() }).unwrap();
 }
 
+const KEYS: &str = r#"
+[hooks]
+signing_secret = "whsec_abc"
+[transcription]
+api_key = "sk-openai"
+[transcription.deepgram]
+api_key = "sk-deepgram"
+[transcription.assemblyai]
+api_key = "sk-assemblyai"
+[tenants.acme.transcription]
+api_key = "sk-acme-openai"
+deepgram_api_key = "sk-acme-deepgram"
+assemblyai_api_key = "sk-acme-assemblyai"
+"#;
+
 #[test]
 fn secrets_are_not_printed() {
-    let text = Config::print(&file("[hooks]\nsigning_secret = \"whsec_abc\"")).unwrap();
-    assert!(text.contains("(redacted)") && !text.contains("whsec_abc"), "{text}");
+    let text = Config::print(&file(KEYS)).unwrap();
+    assert_eq!(text.matches("(redacted)").count(), 7, "{text}");
+    assert!(text.contains("[tenants.acme.transcription]\napi_key = \"(redacted)\"  # /etc/muster.toml\n"), "{text}");
+    let debug = format!("{:?}", Config::load(&file(KEYS)).unwrap());
+    for shown in [text, debug] {
+        assert!(!shown.contains("whsec_abc") && !shown.contains("sk-"), "{shown}");
+    }
+    let error = Config::load(&file("[hooks]\nsigning_secret = 4711\n")).unwrap_err().to_string();
+    assert!(error.contains("hooks.signing_secret") && !error.contains("4711"), "{error}");
+}
+
+#[test]
+fn keys_of_providers_and_tenants_come_from_file_and_environment() {
+    let mut sources = file(KEYS);
+    for (name, value) in [
+        ("MUSTER_TRANSCRIPTION__DEEPGRAM__API_KEY", "deepgram-env"),
+        ("MUSTER_TRANSCRIPTION__DEEPGRAM__URL", "ws://127.0.0.1:9001"),
+        ("MUSTER_TENANTS__ACME__TRANSCRIPTION__API_KEY", "acme-env"),
+        ("MUSTER_TENANTS__OTHER__TRANSCRIPTION__DEEPGRAM_API_KEY", "other-env"),
+    ] {
+        sources.env.push((name.into(), value.into()));
+    }
+    let config = Config::load(&sources).unwrap().transcription;
+    assert_eq!(config.deepgram.api_key.as_deref(), Some("deepgram-env"));
+    assert_eq!(config.deepgram.url.as_str(), "ws://127.0.0.1:9001/");
+    assert_eq!(config.assemblyai.api_key.as_deref(), Some("sk-assemblyai"));
+    assert_eq!(config.assemblyai.url.as_str(), "wss://streaming.assemblyai.com/");
+    let of = |tenant: &str| config.tenants[&muster_session::TenantId::new(tenant)].clone();
+    assert_eq!(of("acme").api_key.as_deref(), Some("acme-env"));
+    assert_eq!(of("acme").assemblyai_api_key.as_deref(), Some("sk-acme-assemblyai"));
+    assert_eq!(of("other").deepgram_api_key.as_deref(), Some("other-env"));
+    assert_eq!((of("other").api_key, config.tenants.len()), (None, 2));
 }

@@ -3,23 +3,27 @@
 //! The work is idempotent and its results are committed one artifact at a time, so a process that dies here only makes
 //! the queue hand the job to another.
 
+mod transcribe;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use muster_queue::JobDelivery;
-use muster_recording::{Finalised, Manifest};
+use muster_recording::Finalised;
 use muster_session::job::{Job, Topic};
-use muster_session::{ArtifactKind, ArtifactState, BotId, Input, Session, State, TranscriptId, TranscriptRecord};
-use muster_transcript::document::{TrackAudio, Transcript, to_meetstream, to_raw, transcribe_tracks};
-use muster_transcript::speech::SpeechToText;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use muster_session::{
+    ArtifactKind, ArtifactState, BotId, Input, Session, State, TranscriptId, TranscriptRecord, TranscriptStatus,
+};
+use object_store::ObjectStore;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{ApplyError, Backend};
+use crate::engines::Engines;
 use crate::recordings;
 use crate::supervise::Shutdown;
+use transcribe::TranscribeError;
 
 /// The job is held for this long at a time while the work goes on.
 const LEASE: Duration = Duration::from_secs(60);
@@ -34,8 +38,8 @@ const MAX_RECEIVES: u32 = 4;
 pub struct MediaSetup {
     /// Where recordings are.
     pub storage: Arc<dyn ObjectStore>,
-    /// Speech to text, if configured.
-    pub speech: Option<Arc<dyn SpeechToText>>,
+    /// Speech to text, as far as it is configured.
+    pub engines: Arc<Engines>,
     /// Jobs at a time.
     pub concurrency: usize,
 }
@@ -154,8 +158,9 @@ async fn process(
     };
     put(backend, bot, ArtifactKind::Manifest, ArtifactState::Ready).await?;
     put(backend, bot, ArtifactKind::Audio, ArtifactState::Ready).await?;
-    if let Some(record) = session.transcript().cloned() {
-        let state = match transcribe(setup, &session, &record, &manifest).await {
+    let own = session.transcript().filter(|own| own.status == TranscriptStatus::Processing).cloned();
+    if let Some(record) = own {
+        let state = match transcribe::make(setup, &session, &record, &manifest).await {
             Ok(()) => ArtifactState::Ready,
             Err(error) if last || error.is_final() => ArtifactState::Failed { message: error.to_string() },
             Err(error) => return Err(error).context("transcribing"),
@@ -180,10 +185,11 @@ async fn transcribe_again(
     id: TranscriptId,
     last: bool,
 ) -> anyhow::Result<()> {
-    let Some(record) = session.transcripts.iter().find(|t| t.id == id).cloned() else { return Ok(()) };
+    let wanted = |t: &&TranscriptRecord| t.id == id && t.status == TranscriptStatus::Processing;
+    let Some(record) = session.transcripts.iter().find(wanted).cloned() else { return Ok(()) };
     let prefix = recordings::prefix(&session.tenant, session.id);
     let made = match muster_recording::load_manifest(&setup.storage, &prefix).await {
-        Ok(manifest) => transcribe(setup, &session, &record, &manifest).await,
+        Ok(manifest) => transcribe::make(setup, &session, &record, &manifest).await,
         Err(error) => Err(TranscribeError::Recording(error)),
     };
     let result = match made {
@@ -195,60 +201,4 @@ async fn transcribe_again(
         Ok(_) | Err(ApplyError::Rejected(_) | ApplyError::Missing) => Ok(()),
         Err(error) => Err(error).context("settling a transcript"),
     }
-}
-
-/// Why there is no transcript.
-#[derive(Debug, thiserror::Error)]
-enum TranscribeError {
-    #[error("no speech-to-text server is configured (set transcription.url)")]
-    NoSpeech,
-    #[error("speech to text failed: {0}")]
-    Speech(#[from] muster_transcript::speech::Error),
-    #[error("the recording cannot be read: {0}")]
-    Recording(#[from] muster_recording::Error),
-    #[error("the transcript cannot be stored: {0}")]
-    Store(#[from] object_store::Error),
-}
-
-impl TranscribeError {
-    /// True when another try cannot help.
-    fn is_final(&self) -> bool {
-        match self {
-            Self::NoSpeech => true,
-            Self::Speech(error) => !error.is_transient(),
-            Self::Recording(_) | Self::Store(_) => false,
-        }
-    }
-}
-
-async fn transcribe(
-    setup: &MediaSetup,
-    session: &Session,
-    record: &TranscriptRecord,
-    manifest: &Manifest,
-) -> Result<(), TranscribeError> {
-    let speech = setup.speech.as_ref().ok_or(TranscribeError::NoSpeech)?;
-    let mut tracks = Vec::new();
-    for participant in &manifest.participants {
-        for segment in participant.streams.iter().flat_map(|stream| &stream.segments) {
-            let pcm16k = muster_recording::read_audio_16k(&setup.storage, &segment.path).await?;
-            tracks.push(TrackAudio {
-                speaker_id: participant.id.clone(),
-                speaker: participant.name.clone(),
-                start_ms: segment.start_ms,
-                pcm16k,
-            });
-        }
-    }
-    let language = record.plan.options.get("language").and_then(serde_json::Value::as_str).filter(|l| *l != "auto");
-    let transcript: Transcript = transcribe_tracks(tracks, speech.as_ref(), language).await?;
-    let started = session.admitted_at.unwrap_or(session.created_at);
-    let started = manifest.started_at.unwrap_or(started);
-    let paths = recordings::transcript_paths(&session.tenant, session.id, record.id);
-    let processed = to_meetstream(&transcript, started);
-    let raw = to_raw(&transcript, record.id, started);
-    for (path, value) in [(paths.processed, processed), (paths.raw, raw)] {
-        setup.storage.put(&path, PutPayload::from(value.to_string())).await?;
-    }
-    Ok(())
 }

@@ -24,6 +24,7 @@ use url::Url;
 
 use super::{ApplyError, Backend};
 use crate::config::{BrowserConfig, WorkerConfig};
+use crate::engines::Engines;
 use crate::supervise::Shutdown;
 use leases::Leases;
 
@@ -49,8 +50,8 @@ pub struct WorkerSetup {
     pub packs: Arc<Packs>,
     /// Where recordings go.
     pub storage: Url,
-    /// Speech to text for live words.
-    pub speech: Option<SpeechSpec>,
+    /// Speech to text for live words, as far as it is configured.
+    pub engines: Arc<Engines>,
     /// Private ranges that customer URLs may reach.
     pub allow_private: Vec<String>,
     /// Browser profiles are made here.
@@ -169,6 +170,12 @@ fn spec(setup: &WorkerSetup, session: &Session) -> Option<BotSpec> {
     let loopback = matches!(session.meeting.join_url.host(), Some(url::Host::Ipv4(ip)) if ip.is_loopback())
         || matches!(session.meeting.join_url.host(), Some(url::Host::Ipv6(ip)) if ip.is_loopback())
         || session.meeting.join_url.host_str() == Some("localhost");
+    let streaming = session.media.streaming.as_ref();
+    let speech = streaming.and_then(|plan| setup.engines.choose(&session.tenant, plan));
+    if let Some(plan) = streaming {
+        let engine = speech.as_ref().map_or("none", SpeechSpec::name);
+        tracing::info!(bot = %session.id, provider = plan.provider, engine, "live words");
+    }
     Some(BotSpec {
         bot: session.id,
         tenant: session.tenant.clone(),
@@ -187,7 +194,7 @@ fn spec(setup: &WorkerSetup, session: &Session) -> Option<BotSpec> {
             allow_loopback: loopback,
             profile_root: Some(setup.profile_root.clone()),
         },
-        speech: session.media.streaming.as_ref().and(setup.speech.clone()),
+        speech,
         allow_private: setup.allow_private.clone(),
         join_timeout_ms: u64::try_from(setup.config.join_timeout.as_millis()).unwrap_or(u64::MAX),
         capture_timeout_ms: u64::try_from(setup.config.capture_timeout.as_millis()).unwrap_or(u64::MAX),

@@ -44,8 +44,23 @@ impl Server {
         server
     }
 
+    /// With everything that it and its bots log, however small, in a file; answers the file too.
+    pub(crate) fn start_logging(extra_config: &str) -> (Self, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, log) = (dir.path().join("data"), dir.path().join("log"));
+        let stderr = std::fs::File::create(&log).unwrap();
+        let mut server = Self::start_with(&data, extra_config, Stdio::from(stderr), "trace");
+        server.dir = Some(dir);
+        (server, log)
+    }
+
     /// On a data directory that may have been used before.
     pub(crate) fn start_in(data: &Path, extra_config: &str) -> Self {
+        let level = std::env::var("MUSTER_LOG").unwrap_or_else(|_| "info".into());
+        Self::start_with(data, extra_config, Stdio::inherit(), &level)
+    }
+
+    fn start_with(data: &Path, extra_config: &str, stderr: Stdio, level: &str) -> Self {
         std::fs::create_dir_all(data).unwrap();
         let config = data.with_extension("toml");
         std::fs::write(
@@ -64,9 +79,10 @@ impl Server {
             .arg("--config")
             .arg(&config)
             .env("MUSTER_API_KEY", KEY)
-            .env("MUSTER_LOG", std::env::var("MUSTER_LOG").unwrap_or_else(|_| "info".into()))
+            .env("MUSTER_LOG", level)
             .process_group(0)
             .stdout(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

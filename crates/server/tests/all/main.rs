@@ -4,6 +4,7 @@
 
 mod api;
 mod crash;
+mod deepgram;
 mod e2e;
 mod easyrtc;
 mod harness;

@@ -200,6 +200,84 @@ fn a_later_transcript_and_a_deletion_tell_only_whom_they_concern() {
     assert_eq!(session.state, State::MediaExpired);
 }
 
+/// A recorded session of this plan whose call is over and everything settled but its transcript.
+fn all_but_the_transcript(media: MediaPlan) -> Session {
+    let (mut session, _) = Session::create(NewSession { media, ..new(None, false) }, at(0));
+    let input = acquire(&session);
+    step(&mut session, input, 1);
+    let input = report(&session, Report::Admitted { at: at(2) });
+    step(&mut session, input, 2);
+    let input = report(&session, ended(60, EndReason::HostEnded));
+    step(&mut session, input, 60);
+    step(&mut session, settle(ArtifactKind::Manifest), 61);
+    step(&mut session, settle(ArtifactKind::Audio), 61);
+    session
+}
+
+fn later(number: u128) -> (TranscriptId, Input) {
+    let id = TranscriptId::from_uuid(Uuid::from_u128(number));
+    let plan = TranscriptPlan { provider: "deepgram".into(), options: json!({}) };
+    (id, Input::AddTranscript { id, plan, callback_url: Some("https://example.com/t".parse().unwrap()) })
+}
+
+#[test]
+fn live_words_alone_owe_a_transcript_too() {
+    let plan = TranscriptPlan { provider: "deepgram_streaming".into(), options: json!({}) };
+    let mut session = all_but_the_transcript(MediaPlan { streaming: Some(plan), ..MediaPlan::default() });
+    assert_eq!(session.state, State::Processing, "it is not done without its transcript");
+    assert_eq!(session.transcript().unwrap().status, TranscriptStatus::Processing);
+    let told = step(&mut session, settle(ArtifactKind::Transcript), 62);
+    assert_eq!(told, ["transcription.processed", "bot.done"]);
+    assert_eq!(session.transcript().unwrap().status, TranscriptStatus::Success);
+}
+
+#[test]
+fn a_later_transcript_is_settled_whether_or_not_the_bot_had_one_of_its_own() {
+    let mut session = all_but_the_transcript(MediaPlan::default());
+    assert_eq!((session.state, session.transcript()), (State::Done, None));
+    let (id, add) = later(9);
+    step(&mut session, add, 70);
+    assert_eq!(session.transcript(), None, "it is not the bot's own");
+    assert_eq!(step(&mut session, Input::SettleTranscript { id, result: Ok(()) }, 80), ["transcription.processed"]);
+    assert_eq!(session.transcripts[0].status, TranscriptStatus::Success);
+    assert!(
+        session.apply(Input::SettleTranscript { id, result: Err("late".into()) }, at(81)).is_err(),
+        "it is settled"
+    );
+
+    let mut session = recording(true);
+    let input = report(&session, ended(60, EndReason::HostEnded));
+    step(&mut session, input, 60);
+    let own = session.transcript().unwrap().id;
+    let input = Input::SettleTranscript { id: own, result: Ok(()) };
+    assert!(session.apply(input, at(61)).is_err(), "the bot's own is an artifact");
+}
+
+#[test]
+fn a_later_transcript_that_does_not_come_fails_at_its_deadline() {
+    let mut session = all_but_the_transcript(MediaPlan::default());
+    assert_eq!(session.deadline(), None);
+    let ((_, first), (second_id, second)) = (later(9), later(10));
+    step(&mut session, first, 100);
+    step(&mut session, second, 400);
+    assert_eq!(session.deadline(), Some(at(100) + PROCESS_WAIT));
+    assert!(session.apply(Input::DeadlinePassed, at(400)).is_err(), "there is time left");
+    let outcome = session.apply(Input::DeadlinePassed, at(100) + PROCESS_WAIT).unwrap();
+    assert_eq!(outcome.events.len(), 1, "the other one still has time");
+    assert_eq!(outcome.events[0].bot_event, "transcription.failed");
+    let failure = session.transcripts[0].failure.as_deref();
+    assert_eq!(failure, Some("not finished before the transcription deadline"));
+    assert_eq!(session.deadline(), Some(at(400) + PROCESS_WAIT));
+    step(&mut session, Input::SettleTranscript { id: second_id, result: Ok(()) }, 500);
+    assert_eq!((session.deadline(), session.state), (None, State::Done));
+
+    let (_, third) = later(11);
+    step(&mut session, third, 600);
+    let told = step(&mut session, Input::MediaDeleted { objects: 1 }, 601);
+    assert_eq!(told, ["transcription.failed", "data_deletion"], "nothing is left to make it of");
+    assert_eq!(session.deadline(), None);
+}
+
 /// What may happen, with the token and the time left open.
 fn inputs() -> impl Strategy<Value = (u8, bool, i64, usize)> {
     (0_u8..20, prop::bool::weighted(0.85), -5_i64..400, 0..EndReason::ALL.len())
@@ -259,10 +337,13 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_invariants_hold_and_every_session_ends(
-        scheduled: bool, transcript: bool, happenings in prop::collection::vec(inputs(), 0..60)
+        scheduled: bool, transcript: bool, streaming: bool, happenings in prop::collection::vec(inputs(), 0..60)
     ) {
         let join_at = scheduled.then(|| at(300));
-        let (mut session, outcome) = Session::create(new(join_at, transcript), at(0));
+        let mut new = new(join_at, transcript);
+        new.media.streaming =
+            streaming.then(|| TranscriptPlan { provider: "meetstream_streaming".into(), options: json!({}) });
+        let (mut session, outcome) = Session::create(new, at(0));
         let (mut events, mut now) = (outcome.events, at(0));
         for (kind, right_token, pause, reason) in happenings {
             // Clocks of bots and servers differ, and go back.
@@ -288,6 +369,7 @@ proptest! {
             events.extend(session.apply(Input::DeadlinePassed, deadline).unwrap().events);
         }
         prop_assert_eq!(session.state, State::Done);
+        prop_assert!(session.transcripts.iter().all(|t| t.status != TranscriptStatus::Processing));
         assert_lawful(&events);
     }
 }

@@ -180,6 +180,17 @@ pub async fn s09_the_control_role_finds_what_is_due(fixture: &dyn Fixture) {
     let older = done(&*store, at(40)).await;
     assert_eq!(retired(at(1_000_000_000), 10).await, [older.id, kept.id]);
     assert_eq!(retired(at(1_000_000_000), 1).await, [older.id]);
+
+    // A session that is done has a deadline while a transcript of it is being made.
+    let id = TranscriptId::from_uuid(Uuid::new_v4());
+    let add = Input::AddTranscript { id, plan: kept.transcripts[0].plan.clone(), callback_url: None };
+    let asked = step(&*store, &kept, add, at(60)).await;
+    let deadline = asked.deadline().expect("it waits for the transcript");
+    let others = [early.id, late.id, first.id];
+    assert_eq!(overdue(deadline - Duration::from_millis(1), 10).await, others);
+    assert_eq!(overdue(deadline, 10).await, [&others[..], &[kept.id]].concat());
+    step(&*store, &asked, Input::DeadlinePassed, deadline).await;
+    assert_eq!(overdue(deadline, 10).await, others);
 }
 
 /// Every session is counted in its state, for one tenant or for all.

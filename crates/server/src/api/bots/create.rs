@@ -21,7 +21,8 @@ use super::request::{self, Rules};
 pub(crate) struct CreatedBot {
     /// The bot, for its whole life.
     bot_id: String,
-    /// Where the post-call transcript will be; null without one and on an idempotent replay.
+    /// Where the post-call transcript will be; null without one, for one that is made of live words (the detail has
+    /// its id), and on an idempotent replay.
     transcript_id: Option<String>,
     /// The link as it was given.
     meeting_url: String,
@@ -31,7 +32,8 @@ pub(crate) struct CreatedBot {
 
 impl CreatedBot {
     fn new(session: &Session, transcript: bool, status: &'static str) -> Json<Self> {
-        let transcript_id = session.transcript().filter(|_| transcript).map(|t| t.id.to_string());
+        let told = transcript && session.media.transcript.is_some();
+        let transcript_id = session.transcript().filter(|_| told).map(|t| t.id.to_string());
         let meeting_url = session.meeting.link.clone();
         Json(Self { bot_id: session.id.to_string(), transcript_id, meeting_url, status })
     }
@@ -68,7 +70,8 @@ pub(crate) async fn create_bot(
     let rules = Rules {
         packs: &state.packs,
         guard: &state.guard,
-        speech_available: state.speech_available,
+        engines: &state.engines,
+        tenant: &caller.tenant,
         own: Some(&state.public_url),
     };
     let request = request::parse(&bytes, &rules).map_err(|problems| ApiError::bad_request(problems.to_string()))?;

@@ -57,18 +57,23 @@ fn live_words(request: &Fields<'_>, rules: &Rules<'_>, media: &mut MediaPlan, pr
     let Some(live) = request.object("live_transcription_required", problems) else { return };
     live.require("webhook_url", "an https:// URL", problems);
     media.live_transcription = live.url("webhook_url", &["http", "https"], rules.guard, problems);
-    if media.streaming.is_none() {
+    let Some(streaming) = &media.streaming else {
         let allowed = STREAMING.join(", ");
         problems.add(
             "live_transcription_required",
             format_args!("needs a streaming provider in recording_config.transcript.provider (one of {allowed})"),
         );
-    } else if !rules.speech_available {
-        // A post-call transcript that cannot be made fails with an event that says so. Live words would just never
-        // come, so they are refused here.
+        return;
+    };
+    if rules.engines.choose(rules.tenant, streaming).is_none() {
+        // A transcript that cannot be made fails with an event that says so. Live words would just never come, so they
+        // are refused here.
         problems.add(
             "live_transcription_required",
-            "this server has no speech-to-text configured (transcription.url), so no live words can be sent",
+            format_args!(
+                "this server has no speech-to-text configured for {} (transcription.url), so no live words can be sent",
+                streaming.provider
+            ),
         );
     }
 }

@@ -13,6 +13,7 @@ use url::Url;
 use super::super::body;
 use super::super::fields::{Fields, Problems};
 use super::{leave, media_plan};
+use crate::engines::Engines;
 
 /// The name of a bot whose request has none.
 pub const DEFAULT_BOT_NAME: &str = "Muster Notetaker";
@@ -40,8 +41,10 @@ pub struct Rules<'a> {
     pub packs: &'a Packs,
     /// Which addresses a customer's URL may have.
     pub guard: &'a Policy,
-    /// A speech-to-text server is configured.
-    pub speech_available: bool,
+    /// Who makes words of speech.
+    pub engines: &'a Engines,
+    /// Whose request it is.
+    pub tenant: &'a TenantId,
     /// Where this server is reached: a meeting there is its own sandbox's.
     pub own: Option<&'a Url>,
 }

@@ -75,6 +75,8 @@ pub(super) struct Facts {
     pub(super) listen: SocketAddr,
     pub(super) port: Port,
     pub(super) speech: Option<Speech>,
+    /// Every key of a vendor that is configured.
+    pub(super) vendors: Vec<Vendor>,
 }
 
 /// The browser.
@@ -121,6 +123,27 @@ pub(super) struct Speech {
     pub(super) answer: Result<Duration, String>,
 }
 
+/// A vendor's service, asked with one of the configured keys and without any audio.
+#[derive(Clone, Debug)]
+pub(super) struct Vendor {
+    /// `deepgram` or `assemblyai`, as in the configuration.
+    pub(super) name: &'static str,
+    pub(super) url: Url,
+    /// The name of the key in the configuration.
+    pub(super) key: String,
+    /// How long its answer took and what it says of the key, or why there was none.
+    pub(super) answer: Result<(Duration, KeyCheck), String>,
+}
+
+/// What a vendor thinks of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyCheck {
+    Taken,
+    Refused,
+    /// It answered something else.
+    Unknown,
+}
+
 /// Judges everything, in the order in which it is worth mending.
 pub(super) fn judge(facts: &Facts) -> Vec<Check> {
     vec![
@@ -130,8 +153,11 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
         memory(&facts.memory, facts.bots_wanted),
         disk(facts),
         port(facts),
-        speech(facts.speech.as_ref()),
+        speech(facts),
     ]
+    .into_iter()
+    .chain(facts.vendors.iter().map(vendor))
+    .collect()
 }
 
 fn browser(browser: &Browser) -> Check {
@@ -242,9 +268,12 @@ fn port(facts: &Facts) -> Check {
     }
 }
 
-fn speech(speech: Option<&Speech>) -> Check {
+fn speech(facts: &Facts) -> Check {
     const NAME: &str = "speech to text";
-    let Some(Speech { url, model, answer }) = speech else {
+    let Some(Speech { url, model, answer }) = &facts.speech else {
+        if !facts.vendors.is_empty() {
+            return Check::ok(NAME, "transcription.url is not set: only providers with a key make transcripts");
+        }
         let fix = "set transcription.url to an OpenAI-compatible server, such as a local faster-whisper-server";
         return Check::warn(NAME, "not configured: no transcripts will be made", fix);
     };
@@ -255,6 +284,24 @@ fn speech(speech: Option<&Speech>) -> Check {
         Err(error) => {
             let fix = "start it, or correct transcription.url, transcription.model and transcription.api_key";
             Check::fail(NAME, format!("{url} with model {model}: {error}"), fix)
+        }
+    }
+}
+
+fn vendor(vendor: &Vendor) -> Check {
+    let Vendor { name, url, key, answer } = vendor;
+    let took = |took: &Duration| format!("{url} answers in {:.1} s", took.as_secs_f64());
+    match answer {
+        Ok((time, KeyCheck::Taken)) => Check::ok(name, format!("{} and takes {key}", took(time))),
+        Ok((time, KeyCheck::Unknown)) => {
+            Check::ok(name, format!("{}; whether it takes {key} is not known", took(time)))
+        }
+        Ok((time, KeyCheck::Refused)) => {
+            Check::fail(name, format!("{}, but refuses {key}", took(time)), format!("correct {key}"))
+        }
+        Err(error) => {
+            let fix = format!("let this machine reach it, or correct transcription.{name}.url");
+            Check::fail(name, format!("{url}: {error}"), fix)
         }
     }
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use muster_session::protocol::{BrowserSpec, SpeechSpec};
-use muster_transcript::speech::{OpenAiCompatible, SpeechToText as _};
 
 use super::judge::{Browser, Descriptors, Facts, Memory, Port, Speech};
+use super::vendors;
 use crate::config::Config;
+use crate::engines::Engines;
 
 /// A first start on a cold disk takes seconds.
 const BROWSER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,7 +20,9 @@ const PORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn look(config: &Config) -> Facts {
     // Together: the browser and the speech server take seconds each.
-    let (browser, speech, port) = tokio::join!(browser(config), speech(config), port(config.listen));
+    let engines = Engines::new(config.transcription.clone());
+    let (browser, speech, vendors, port) =
+        tokio::join!(browser(config), speech(config), vendors::ask(&engines), port(config.listen));
     let limits = muster_runtime::limits::raise_descriptor_limit();
     Facts {
         browser,
@@ -32,6 +35,7 @@ pub(super) async fn look(config: &Config) -> Facts {
         listen: config.listen,
         port,
         speech,
+        vendors,
     }
 }
 
@@ -78,7 +82,7 @@ async fn version(path: &Path) -> Option<String> {
 async fn speech(config: &Config) -> Option<Speech> {
     let transcription = &config.transcription;
     let url = transcription.url.clone()?;
-    let spec = SpeechSpec {
+    let spec = SpeechSpec::Openai {
         url: url.clone(),
         model: transcription.model.clone(),
         api_key: transcription.api_key.clone(),
@@ -86,7 +90,7 @@ async fn speech(config: &Config) -> Option<Speech> {
     };
     let ask = async {
         let begun = Instant::now();
-        let server = OpenAiCompatible::new(spec).map_err(|error| chain(&error))?;
+        let server = muster_transcript::speech::open(&spec).map_err(|error| chain(&error))?;
         // A quiet tone: something to work on, with nothing to be found in it.
         let sound: Vec<i16> =
             (0..16_000_u16).map(|at| (f32::from(at) * 0.17).sin() * 300.0).map(|s| s as i16).collect();
@@ -174,7 +178,7 @@ fn container_rest(limit: &str, used: &str) -> Option<u64> {
 }
 
 /// The error with everything that caused it.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

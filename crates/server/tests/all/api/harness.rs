@@ -11,6 +11,8 @@ use muster_queue::JobQueue;
 use muster_queue::embedded::EmbeddedQueue;
 use muster_server::api::{self, ApiState};
 use muster_server::clock::Clock;
+use muster_server::config::{Config, Sources};
+use muster_server::engines::Engines;
 use muster_server::keys;
 use muster_server::roles::Backend;
 use muster_server::supervise::Shutdown;
@@ -71,6 +73,13 @@ impl Reply {
     }
 }
 
+/// One recogniser for every provider, or none; nothing asks it.
+fn engines(any: bool) -> Engines {
+    let file = if any { "[transcription]\nurl = \"http://127.0.0.1:9\"" } else { "" };
+    let sources = Sources { file: Some(("muster.toml".into(), file.to_owned())), ..Sources::default() };
+    Engines::new(Config::load(&sources).unwrap().transcription)
+}
+
 impl Api {
     pub(super) async fn start() -> Self {
         Self::start_with(true).await
@@ -99,7 +108,7 @@ impl Api {
             guard: Policy::new(std::iter::empty::<&str>()).unwrap(),
             link_secret: Arc::from(&b"0123456789abcdef0123456789abcdef"[..]),
             retention: Duration::from_secs(7 * 86_400),
-            speech_available,
+            engines: Arc::new(engines(speech_available)),
             nudge: Arc::clone(&backend.nudge),
             shutdown: Shutdown::default(),
         };

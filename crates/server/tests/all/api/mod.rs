@@ -13,4 +13,5 @@ mod media;
 mod openapi;
 mod parallel;
 mod scheduled;
+mod transcribing;
 mod transcripts;

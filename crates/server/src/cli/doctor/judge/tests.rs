@@ -20,7 +20,13 @@ fn healthy() -> Facts {
             model: "m".into(),
             answer: Ok(Duration::from_millis(700)),
         }),
+        vendors: vec![vendor(Ok((Duration::from_millis(80), KeyCheck::Taken)))],
     }
+}
+
+fn vendor(answer: Result<(Duration, KeyCheck), String>) -> Vendor {
+    let url = "wss://api.deepgram.com/".parse().unwrap();
+    Vendor { name: "deepgram", url, key: "transcription.deepgram.api_key".into(), answer }
 }
 
 /// Changes one thing and answers the verdict on the check of that name; the others must stay well.
@@ -50,6 +56,7 @@ fn every_complaint_names_its_fix() {
         disk: Err("permission denied".into()),
         port: Port::Taken { error: "address in use".into() },
         speech: None,
+        vendors: Vec::new(),
         ..healthy()
     };
     let checks = judge(&nothing);
@@ -101,7 +108,10 @@ fn sizes_have_thresholds() {
 
 #[test]
 fn no_speech_is_a_warning_and_one_that_does_not_answer_a_failure() {
-    assert_eq!(one("speech to text", |facts| facts.speech = None).verdict, Verdict::Warn);
+    assert_eq!(one("speech to text", |facts| facts.speech = None).verdict, Verdict::Ok, "a vendor has a key");
+    let mut facts = healthy();
+    (facts.speech, facts.vendors) = (None, Vec::new());
+    assert!(judge(&facts).iter().any(|check| check.name == "speech to text" && check.verdict == Verdict::Warn));
     let down = |facts: &mut Facts| {
         if let Some(speech) = &mut facts.speech {
             speech.answer = Err("connection refused".into());
@@ -109,4 +119,20 @@ fn no_speech_is_a_warning_and_one_that_does_not_answer_a_failure() {
     };
     assert_eq!(one("speech to text", down).verdict, Verdict::Fail);
     assert_eq!(one("listen address", |facts| facts.port = Port::Ours).verdict, Verdict::Ok);
+}
+
+#[test]
+fn a_vendor_that_is_out_of_reach_or_refuses_the_key_is_a_failure() {
+    let time = Duration::from_millis(80);
+    let table = [
+        (Ok((time, KeyCheck::Taken)), Verdict::Ok, "and takes transcription.deepgram.api_key"),
+        (Ok((time, KeyCheck::Unknown)), Verdict::Ok, "is not known"),
+        (Ok((time, KeyCheck::Refused)), Verdict::Fail, "refuses transcription.deepgram.api_key"),
+        (Err("connection refused".to_owned()), Verdict::Fail, "connection refused"),
+    ];
+    for (answer, verdict, detail) in table {
+        let check = one("deepgram", |facts| facts.vendors = vec![vendor(answer)]);
+        assert_eq!(check.verdict, verdict);
+        assert!(check.detail.contains(detail), "{}", check.detail);
+    }
 }
