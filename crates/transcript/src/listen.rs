@@ -2,7 +2,7 @@
 //!
 //! A [`Listener`] takes everybody's audio frame by frame and never waits; what it hears comes out of a channel. Audio
 //! is kept until its words are final, so a recogniser that goes away and comes back loses none of them and repeats
-//! none. How much is kept is bounded by a [`Budget`]; what does not fit is dropped and said to be.
+//! none. How much is kept is bounded by a budget; what does not fit is dropped and said to be.
 
 pub(crate) mod stream;
 pub mod utterances;

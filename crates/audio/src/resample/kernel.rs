@@ -156,16 +156,21 @@ impl Phases {
         spread: impl Fn(&mut Self, usize, &[f32; CHUNK]),
     ) {
         let groups = CHUNK / self.factor;
-        let mut at = at;
         let mut chunks = input.chunks_exact(CHUNK * channels);
+        let mut next = at;
         for chunk in &mut chunks {
-            spread(self, at, &mono(chunk, channels));
-            at += groups;
+            let mut mono = [0.0; CHUNK];
+            match (chunk.as_array::<CHUNK>(), chunk.as_array::<{ 2 * CHUNK }>()) {
+                (Some(samples), _) => (0..CHUNK).for_each(|i| mono[i] = samples[i].to_f32()),
+                (_, Some(pairs)) => (0..CHUNK).for_each(|i| mono[i] = pairs[2 * i].mean(pairs[2 * i + 1])),
+                _ => unreachable!("one channel or two"),
+            }
+            spread(self, next, &mono);
+            next += groups;
         }
-        let rest = chunks.remainder();
-        let mono: [f32; CHUNK] = mono(rest, channels);
-        for (i, sample) in mono[..rest.len() / channels].iter().enumerate() {
-            self.set(at + i / self.factor, i % self.factor, *sample);
+        for (i, frame) in chunks.remainder().chunks_exact(channels).enumerate() {
+            let mono = if let [left, right] = frame { left.mean(*right) } else { frame[0].to_f32() };
+            self.set(next + i / self.factor, i % self.factor, mono);
         }
     }
 
@@ -175,19 +180,6 @@ impl Phases {
             self.slots(row, at, CHUNK / self.factor).iter_mut().zip(samples).for_each(|(slot, sample)| *slot = *sample);
         }
     }
-}
-
-/// One channel of at most [`CHUNK`] frames.
-#[inline(always)]
-fn mono<S: Sample>(frames: &[S], channels: usize) -> [f32; CHUNK] {
-    let mut mono = [0.0; CHUNK];
-    if channels == 1 {
-        mono.iter_mut().zip(frames).for_each(|(slot, sample)| *slot = sample.to_f32());
-    } else {
-        let (frames, _) = frames.as_chunks();
-        mono.iter_mut().zip(frames).for_each(|(slot, [left, right])| *slot = left.mean(*right));
-    }
-    mono
 }
 
 #[inline(always)]

@@ -52,10 +52,10 @@ pub(super) trait Vectors: Copy {
                 let count = (pairs.count - residue).div_ceil(LANES);
                 let (these, rest) = taps.split_at(count);
                 taps = rest;
-                sums = match *these {
-                    [a, b, c] => self.add([a, b, c], newer, newest, older, oldest, sums),
-                    [a, b, c, d] => self.add([a, b, c, d], newer, newest, older, oldest, sums),
-                    [a, b, c, d, e, f, g] => self.add([a, b, c, d, e, f, g], newer, newest, older, oldest, sums),
+                sums = match count {
+                    3 => self.add::<3, N>(these, newer, newest, older, oldest, sums),
+                    4 => self.add::<4, N>(these, newer, newest, older, oldest, sums),
+                    7 => self.add::<7, N>(these, newer, newest, older, oldest, sums),
                     _ => unreachable!("27, 28 or 56 pairs"),
                 };
             }
@@ -67,7 +67,7 @@ pub(super) trait Vectors: Copy {
     #[inline(always)]
     fn add<const Q: usize, const N: usize>(
         self,
-        taps: [f32; Q],
+        taps: &[f32],
         newer: &[f32],
         newest: usize,
         older: &[f32],
@@ -76,7 +76,7 @@ pub(super) trait Vectors: Copy {
     ) -> [Self::Vector; N] {
         let newer = vectors(newer, newest - LANES * (Q - 1), N + Q - 1);
         let older = vectors(older, oldest, N + Q - 1);
-        for (q, tap) in taps.iter().enumerate() {
+        for (q, tap) in taps[..Q].iter().enumerate() {
             let tap = self.splat(*tap);
             for (t, sum) in sums.iter_mut().enumerate() {
                 let (newer, older) = (self.read(&newer[t + Q - 1 - q]), self.read(&older[t + q]));

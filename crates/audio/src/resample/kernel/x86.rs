@@ -70,7 +70,7 @@ fn store<S: Sample>(outputs: &[f32], out: &mut Vec<S>) {
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
 fn wide(avx2: Avx2, phases: &Phases, filter: &Filter, out: &mut [f32]) {
-    avx2.convolve::<8>(phases, filter, out);
+    avx2.convolve::<10>(phases, filter, out);
 }
 
 #[target_feature(enable = "avx2,fma")]
