@@ -1,0 +1,36 @@
+//! The scripts. Each is sent by its hash, and runs as a whole or not at all.
+
+use std::sync::LazyLock;
+
+use muster_redis::Script;
+
+macro_rules! scripts {
+    ($($name:ident $file:literal)*) => {
+        $(
+            pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+                Script::new(concat!(include_str!("scripts/common.lua"), include_str!($file)))
+            });
+        )*
+    };
+}
+
+scripts! {
+    CREATE "scripts/create.lua"
+    COMMIT "scripts/commit.lua"
+    GET "scripts/get.lua"
+    TRANSCRIPT "scripts/transcript.lua"
+    RENEW "scripts/renew.lua"
+    REACHED "scripts/reached.lua"
+    PAGE "scripts/page.lua"
+    COUNT "scripts/count.lua"
+    DELETE "scripts/delete.lua"
+    OUTBOX "scripts/outbox.lua"
+    OUTBOX_DONE "scripts/outbox_done.lua"
+    LEDGER "scripts/ledger.lua"
+    ATTEMPT "scripts/attempt.lua"
+    REPLAY "scripts/replay.lua"
+    APPEND_LOG "scripts/append_log.lua"
+    PUT_KEY "scripts/put_key.lua"
+    KEYS "scripts/keys.lua"
+    DELETE_KEY "scripts/delete_key.lua"
+}
