@@ -62,6 +62,7 @@ struct Shared {
     link: Arc<Link>,
     prefix: String,
     clock: Option<Clock>,
+    recheck: Duration,
     topics: [Bell; Topic::ALL.len()],
     runtime: Handle,
     /// Short ones: claims that somebody waits for, and what puts them back.
@@ -90,16 +91,21 @@ impl RedisQueue {
     /// The server has to be there now. Later it may go and come back: meanwhile calls fail at once with
     /// [`QueueError::Unavailable`].
     pub async fn open(settings: &Settings) -> Result<(Self, Vec<String>), OpenError> {
-        Self::open_with_clock(settings, None).await
+        Self::open_with(settings, None, RECHECK).await
     }
 
-    async fn open_with_clock(settings: &Settings, clock: Option<Clock>) -> Result<(Self, Vec<String>), OpenError> {
+    async fn open_with(
+        settings: &Settings,
+        clock: Option<Clock>,
+        recheck: Duration,
+    ) -> Result<(Self, Vec<String>), OpenError> {
         let key = format!("{{{}:queue}}:schema", settings.prefix);
         let opened = muster_redis::open(settings, &key, SCHEMA, PREFIX_SETTING).await?;
         let shared = Arc::new(Shared {
             link: opened.link,
             prefix: settings.prefix.clone(),
             clock,
+            recheck,
             topics: Default::default(),
             runtime: Handle::current(),
             tasks: Mutex::default(),
@@ -196,7 +202,7 @@ impl Queue for RedisQueue {
             }
             let pause = match claim::claim(&self.shared, topic, max, lease).await? {
                 claim::Found::Messages(claim) => return Ok(claim.keep()),
-                claim::Found::Nothing { next_in } => next_in.unwrap_or(RECHECK).min(RECHECK),
+                claim::Found::Nothing { next_in } => next_in.unwrap_or(LONGEST_WAIT).min(self.shared.recheck),
             };
             let now = Instant::now();
             let Some(change) = change.as_pin_mut().filter(|_| now < deadline) else {

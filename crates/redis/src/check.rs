@@ -6,10 +6,17 @@ use crate::{Error, Link, OpenError};
 
 /// The oldest major version: lag of consumer groups, and effects of scripts that are replicated one by one.
 const NEEDED: u32 = 7;
+/// Of a server that does not answer `INFO`.
+const UNKNOWN: &str = "redis does not say how it is set up: it has to be version 7 or newer, with `appendonly yes`, and \
+                       without a `maxmemory-policy` of `allkeys-*`, or acknowledged writes may be lost";
 
 /// Refuses what would lose data, and names what may.
 pub(crate) async fn server(link: &Link, allow_volatile: bool) -> Result<Vec<String>, OpenError> {
-    let info: InfoDict = link.run(&cmd("INFO")).await?;
+    let info: InfoDict = match link.run(&cmd("INFO")).await {
+        Ok(info) => info,
+        Err(error) if is_forbidden(&error) => return Ok(vec![UNKNOWN.to_owned()]),
+        Err(error) => return Err(error.into()),
+    };
     let version: String = info.get("redis_version").unwrap_or_default();
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_some_and(|major| major < NEEDED) {
@@ -26,14 +33,14 @@ async fn appendfsync(link: &Link) -> Result<Option<String>, Error> {
     let answer: Result<Vec<String>, Error> = link.run(cmd("CONFIG").arg("GET").arg("appendfsync")).await;
     match answer {
         Ok(pair) => Ok(pair.into_iter().nth(1)),
-        // Managed servers do not have the command, or do not let everybody use it.
-        Err(error)
-            if matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError)) =>
-        {
-            Ok(None)
-        }
+        Err(error) if is_forbidden(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Managed servers do not have every command, or do not let everybody use it.
+fn is_forbidden(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError))
 }
 
 /// `fsync`: of the append-only file, if there is one (and if that is known). `policy`: of eviction, if memory is bounded.

@@ -107,6 +107,12 @@ impl Server {
         Settings { url: format!("redis://127.0.0.1:{}/", self.port), prefix: "muster".into(), allow_volatile: false }
     }
 
+    /// A connection to look with, or to spoil things. Blocks.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        connect(&self.settings().url).expect("the server answers")
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

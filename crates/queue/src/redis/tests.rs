@@ -45,7 +45,7 @@ impl Backend for Prefix {
     }
 
     async fn open(&self, clock: Clock) -> Arc<dyn Queue> {
-        Arc::new(RedisQueue::open_with_clock(self.settings(), Some(clock)).await.unwrap().0)
+        Arc::new(RedisQueue::open_with(self.settings(), Some(clock), LONG).await.unwrap().0)
     }
 }
 
@@ -70,11 +70,12 @@ async fn what_was_taken_for_a_receiver_that_is_gone_is_put_back_at_once() {
     assert_eq!(received.unwrap()[0].receives, 1, "as if never taken");
 }
 
-/// Another process: its messages, delays and releases are heard here, and not only found by looking again.
+/// Another process: its messages, delays and releases are heard here. Nothing is found by looking again.
 #[tokio::test]
 async fn a_wait_hears_of_what_others_do() {
     let Some(prefix) = Prefix::new() else { return };
-    let (here, there) = (open(&prefix).await, open(&prefix).await);
+    let patient = async || RedisQueue::open_with(prefix.settings(), None, LONG).await.unwrap().0;
+    let (here, there) = (patient().await, patient().await);
     for round in 0..3 {
         let waiting = here.receive(Topic::Jobs, 1, LONG, LONG);
         let sent = there.enqueue(Topic::Jobs, Enqueue { delay: SHORT * round, ..message("m") });
