@@ -5,6 +5,7 @@
 
 Starts redis-server on a free loopback port (or N), with an append-only file in a temporary directory that is written before
 every acknowledgement, waits until it takes commands, sets MUSTER_TEST_REDIS_URL for COMMAND, and ends with its exit code.
+The server is a cluster of one node: that refuses what touches keys of several slots, so the tests see it.
 Without COMMAND it prints the URL and stays until Ctrl-C or SIGTERM. Server and file never outlive this program.
 """
 
@@ -17,6 +18,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+
+START_SECONDS = 30
 
 
 def free_port() -> int:
@@ -36,6 +40,8 @@ def start(directory: str, port: int) -> subprocess.Popen:
         "appendfsync": "always",
         "daemonize": "no",
         "logfile": "",
+        "cluster-enabled": "yes",
+        "cluster-port": str(free_port()),
     }
     command = ["redis-server"]
     for name, value in settings.items():
@@ -63,6 +69,21 @@ def wait_until_ready(server: subprocess.Popen) -> None:
     sys.exit("redis: the server ended before it was ready:\n" + "".join(log[-20:]))
 
 
+def ask(port: int, command: str) -> str:
+    with socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS) as connection:
+        connection.sendall(f"{command}\r\nQUIT\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+
+def own_all_slots(port: int) -> None:
+    ask(port, "CLUSTER ADDSLOTSRANGE 0 16383")
+    deadline = time.monotonic() + START_SECONDS
+    while "cluster_state:ok" not in (info := ask(port, "CLUSTER INFO")):
+        if time.monotonic() > deadline:
+            sys.exit(f"redis: the server does not take its slots:\n{info}")
+        time.sleep(0.02)
+
+
 def run(command: list[str], url: str) -> int:
     """COMMAND's exit code. Ctrl-C reaches it by itself; SIGTERM is passed on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -87,6 +108,7 @@ def main() -> int:
         server = start(directory, port)
         try:
             wait_until_ready(server)
+            own_all_slots(port)
             url = f"redis://127.0.0.1:{port}/"
             if args.command:
                 return run(args.command, url)

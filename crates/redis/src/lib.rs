@@ -26,6 +26,19 @@ pub use redis::{
 };
 pub use settings::Settings;
 
+/// Makes a [`Script`] of each file, after the common part: `scripts! { "common.lua"; NAME "name.lua" ... }`. Each is sent by
+/// its hash, and runs as a whole or not at all.
+#[macro_export]
+macro_rules! scripts {
+    ($common:literal; $($name:ident $file:literal)*) => {
+        $(
+            pub(super) static $name: std::sync::LazyLock<$crate::Script> = std::sync::LazyLock::new(|| {
+                $crate::Script::new(concat!(include_str!($common), include_str!($file)))
+            });
+        )*
+    };
+}
+
 /// An open server, and what its operator should know.
 #[derive(Debug)]
 pub struct Opened {

@@ -1,6 +1,7 @@
 //! For the tests of the backends: a server from the environment, keys that are gone with the test, and a server of a test's
 //! own that can be killed.
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,6 +17,8 @@ use crate::Settings;
 pub const URL_VARIABLE: &str = "MUSTER_TEST_REDIS_URL";
 /// With it, a missing server is a failure and not a skipped test.
 const REQUIRED_VARIABLE: &str = "MUSTER_REQUIRE_SERVERS";
+/// How many ports are tried.
+const TRIES: u32 = 5;
 /// A server that has not answered by then will not.
 const START: Duration = Duration::from_secs(30);
 
@@ -68,8 +71,9 @@ impl Drop for Prefix {
         // The test has ended one way or the other; what is left here harms nobody.
         let Ok(mut connection) = connect(&self.settings.url) else { return };
         let Ok(keys) = self.find_keys(&mut connection) else { return };
-        if !keys.is_empty() {
-            let _: redis::RedisResult<u64> = cmd("UNLINK").arg(keys).query(&mut connection);
+        for key in keys {
+            // One by one: in a cluster, a command is about one slot.
+            let _: redis::RedisResult<u64> = cmd("UNLINK").arg(key).query(&mut connection);
         }
     }
 }
@@ -92,13 +96,18 @@ impl Server {
     pub fn start() -> Option<Self> {
         // Asked for by the same variable: who tests with a server has the program.
         Prefix::new()?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("it is bound").port();
-        drop(listener);
         let directory = tempfile::tempdir().expect("a directory");
-        let mut server = Self { port, directory, process: None };
-        server.restart();
-        Some(server)
+        let mut server = Self { port: 0, directory, process: None };
+        for _ in 0..TRIES {
+            // Free now; somebody else may be faster.
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+            server.port = listener.local_addr().expect("it is bound").port();
+            drop(listener);
+            if server.run() {
+                return Some(server);
+            }
+        }
+        panic!("redis-server does not start");
     }
 
     /// Where it listens, now and after every restart.
@@ -121,21 +130,25 @@ impl Server {
         }
     }
 
-    /// Starts it over what it left, and waits until it answers. Blocks.
+    /// Starts it over what it left, and waits until it takes commands. Blocks.
     pub fn restart(&mut self) {
         self.kill();
-        self.process = Some(spawn(self.port, self.directory.path()));
-        let process = self.process.as_mut().expect("it was just started");
-        let mut line = String::new();
+        assert!(self.run(), "redis-server ended before it was ready");
+    }
+
+    /// True once it takes commands, false if it ends before.
+    fn run(&mut self) -> bool {
+        let mut process = spawn(self.port, self.directory.path());
         let output = process.stdout.take().expect("piped");
-        let mut output = std::io::BufReader::new(output);
-        // Its last word before it takes commands.
-        while !line.contains("Ready to accept connections") {
-            line.clear();
-            let read = std::io::BufRead::read_line(&mut output, &mut line).expect("it writes text");
-            assert!(read > 0, "redis-server ended before it was ready");
+        self.process = Some(process);
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let ready = lines.any(|line| line.contains("Ready to accept connections"));
+        // Or it would stand still when the pipe is full.
+        std::thread::spawn(move || lines.for_each(drop));
+        if !ready {
+            self.kill();
         }
-        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        ready
     }
 }
 

@@ -1,20 +1,7 @@
-//! The scripts. Each is sent by its hash, and runs as a whole or not at all.
+//! The scripts.
 
-use std::sync::LazyLock;
-
-use muster_redis::Script;
-
-macro_rules! scripts {
-    ($($name:ident $file:literal)*) => {
-        $(
-            pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-                Script::new(concat!(include_str!("scripts/common.lua"), include_str!($file)))
-            });
-        )*
-    };
-}
-
-scripts! {
+muster_redis::scripts! {
+    "scripts/common.lua";
     CREATE "scripts/create.lua"
     COMMIT "scripts/commit.lua"
     GET "scripts/get.lua"
