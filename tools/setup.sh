@@ -8,6 +8,7 @@
 #   python    .tools/venv with a local Whisper and MeetStream's SDK
 #   easyrtc   .tools/easyrtc with a meeting page of somebody else's, from npm
 #   nextest   cargo-nextest
+#   redis     redis-server, for the tests of its backends
 #   peers     the resamplers that ours is measured against
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -111,6 +112,12 @@ easyrtc() {
   once easyrtc crates/server/tests/easyrtc/package.json crates/server/tests/easyrtc/package-lock.json -- make_easyrtc
 }
 
+redis() {
+  local packages
+  mapfile -t packages < <(missing redis-server redis-server)
+  debian "${packages[@]}"
+}
+
 nextest() {
   cargo nextest --version >/dev/null 2>&1 || {
     say "installing cargo-nextest"
@@ -130,7 +137,7 @@ peers() {
 
 for part in "$@"; do
   case $part in
-    build | browser | speech | python | easyrtc | nextest | peers) "$part" ;;
+    build | browser | speech | python | easyrtc | redis | nextest | peers) "$part" ;;
     *)
       say "no such part: $part"
       exit 2

@@ -1,13 +1,17 @@
 //! Leased, at-least-once queues.
 //!
-//! [`Queue`] is the contract; [`embedded`] is the backend for one machine. [`conformance`] is the suite that every
-//! backend passes: one function for each numbered sentence of the contract. [`JobQueue`] is what the rest of the program
+//! [`Queue`] is the contract; [`embedded`] is the backend for one machine, [`redis`] one for many. [`conformance`] is the
+//! suite that every backend passes: one function for each numbered sentence of the contract. [`JobQueue`] is what the rest of the program
 //! uses: the same, in terms of jobs instead of bytes.
 
 pub mod conformance;
 mod contract;
 pub mod embedded;
 mod jobs;
+#[cfg(test)]
+mod model;
+pub mod redis;
 
 pub use contract::{Delivery, Depth, Enqueue, Limits, Queue, QueueError, Receipt};
 pub use jobs::{JobDelivery, JobQueue};
+pub use redis::RedisQueue;

@@ -1,16 +1,21 @@
 //! Where sessions live.
 //!
-//! [`SessionStore`] is the contract; [`embedded`] is the backend for one machine. [`conformance`] is the suite that
-//! every backend passes: one function for each numbered sentence of the contract.
+//! [`SessionStore`] is the contract; [`embedded`] is the backend for one machine, [`redis`] one for many. [`conformance`]
+//! is the suite that every backend passes: one function for each numbered sentence of the contract.
 //!
 //! The store knows nothing of the rules by which a session changes: callers read a record, let
 //! [`muster_session::Session::apply`] decide, and [`SessionStore::commit`] the result with the version they read.
 
+mod codec;
 pub mod conformance;
 mod contract;
 pub mod embedded;
+#[cfg(test)]
+mod model;
+pub mod redis;
 
 pub use contract::{
     ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, ListQuery, LogEntry,
     OutboxJob, Page, Renewed, SessionStore, StoreError,
 };
+pub use redis::RedisStore;

@@ -1,7 +1,6 @@
 //! The suite on the embedded queue, and what only it promises.
 
 mod crash;
-mod model;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +10,9 @@ use async_trait::async_trait;
 use muster_embedded::{Durability, OpenError};
 use muster_session::job::Topic;
 
-use super::{EmbeddedQueue, claim};
+use super::{Clock, EmbeddedQueue, claim};
 use crate::conformance::Fixture;
+use crate::model::{self, Backend};
 use crate::{Enqueue, Queue, QueueError};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -38,10 +38,29 @@ impl Fixture for Directory {
 
 crate::queue_conformance!(Directory::new());
 
+#[async_trait]
+impl Backend for Directory {
+    const IN_ORDER: bool = true;
+    const CASES: u32 = 60;
+
+    fn new() -> Self {
+        Self::new()
+    }
+
+    async fn open(&self, clock: Clock) -> Arc<dyn Queue> {
+        Arc::new(EmbeddedQueue::open_with_clock(&self.path, Durability::Normal, clock).unwrap())
+    }
+}
+
+#[test]
+fn it_behaves_as_a_list_does() {
+    model::behaves_as_a_list_does::<Directory>();
+}
+
 #[tokio::test]
 async fn a_receive_that_was_given_up_puts_back_what_it_took() {
     let dir = Directory::new();
-    let queue = dir.open().await;
+    let queue = Fixture::open(&dir).await;
     for turns in 0..40 {
         queue.enqueue(Topic::Jobs, Enqueue { payload: vec![turns], ..Enqueue::default() }).await.unwrap();
         let given_up = tokio::select! {
@@ -89,7 +108,7 @@ async fn leases_of_an_earlier_process_can_be_ended_at_once() {
 #[tokio::test]
 async fn one_process_at_a_time() {
     let dir = Directory::new();
-    let _queue = dir.open().await;
+    let _queue = Fixture::open(&dir).await;
     let refused = EmbeddedQueue::open(&dir.path, Durability::Normal).unwrap_err();
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
 }

@@ -4,7 +4,7 @@ use muster_session::event::Event;
 use muster_session::{BotId, Session, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
-use super::record::{corrupt, from_json, parse, to_json};
+use crate::codec::{corrupt, from_json, parse, to_json};
 use crate::{Attempt, Delivery, DeliveryStatus, StoreError};
 
 /// What [`Raw::read`] needs to be selected, in this order.

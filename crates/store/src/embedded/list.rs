@@ -3,10 +3,9 @@
 use muster_session::{Session, State, TenantId, Timestamp};
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, params, params_from_iter};
-use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use super::record::{COLUMNS, Raw, corrupt, from_json};
+use super::record::{COLUMNS, Raw};
+use crate::codec::{Cursor, corrupt, has_attributes};
 use crate::{ListQuery, Page, StoreError};
 
 /// Largest page.
@@ -50,7 +49,7 @@ pub(super) fn page(c: &Connection, tenant: &TenantId, query: &ListQuery) -> Resu
     let (mut sessions, mut last, mut more) = (Vec::new(), None, false);
     while let Some(row) = rows.next()? {
         let raw = Raw::read(row)?;
-        if !has_attributes(&raw, &query.attributes)? {
+        if !has_attributes(raw.json(), &query.attributes)? {
             continue;
         }
         // One too many: that is how it is known that there is a next page.
@@ -103,37 +102,4 @@ pub(super) fn page_sql(tenant: &TenantId, query: &ListQuery) -> Result<(String, 
         states => states.iter().map(|state| format!("{select} AND state = '{}'", state.as_str())).collect(),
     };
     Ok((format!("{} ORDER BY created_at DESC, seq DESC", selections.join(" UNION ALL ")), parameters))
-}
-
-/// Reads no more of the record than it has to: most of those looked at may not be wanted.
-fn has_attributes(raw: &Raw, wanted: &[(String, Value)]) -> Result<bool, StoreError> {
-    #[derive(Deserialize)]
-    struct Attributes {
-        custom_attributes: Map<String, Value>,
-    }
-    if wanted.is_empty() {
-        return Ok(true);
-    }
-    let Attributes { custom_attributes } = from_json("a session", raw.json())?;
-    Ok(wanted.iter().all(|(key, value)| custom_attributes.get(key) == Some(value)))
-}
-
-/// Where a page ended: the place of its last record.
-struct Cursor {
-    created_at: i64,
-    seq: i64,
-}
-
-impl Cursor {
-    fn write(&self) -> String {
-        format!("{}-{}", self.created_at, self.seq)
-    }
-
-    /// Only what [`write`](Self::write) makes.
-    fn read(text: &str) -> Option<Self> {
-        // A time before 1970 has a minus of its own.
-        let (created_at, seq) = text.rsplit_once('-')?;
-        let cursor = Self { created_at: created_at.parse().ok()?, seq: seq.parse().ok()? };
-        (cursor.write() == text).then_some(cursor)
-    }
 }

@@ -1,8 +1,8 @@
 use muster_session::{BotId, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::record::{from_json, to_json};
 use super::sessions;
+use crate::codec::{from_json, to_json};
 use crate::{LogEntry, StoreError};
 
 pub(super) fn append(c: &Connection, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {

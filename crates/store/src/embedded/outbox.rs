@@ -4,7 +4,7 @@ use muster_session::Timestamp;
 use muster_session::job::Job;
 use rusqlite::{Connection, params};
 
-use super::record::{from_json, to_json};
+use crate::codec::{from_json, to_json};
 use crate::{OutboxJob, StoreError};
 
 pub(super) fn add(c: &Connection, jobs: &[(Job, Duration)], now: Timestamp) -> Result<(), StoreError> {

@@ -7,8 +7,9 @@ use muster_session::job::Job;
 use muster_session::{BotId, Session, TenantId, Timestamp, TranscriptId, WorkerId};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use super::record::{COLUMNS, Columns, Raw};
+use super::record::{COLUMNS, Raw, parameters};
 use super::{deliveries, outbox};
+use crate::codec::Columns;
 use crate::{Commit, CreateGuard, Created, LeaseRenewal, Renewed, StoreError};
 
 pub(super) fn get(c: &Connection, bot: BotId) -> Result<Option<Session>, StoreError> {
@@ -61,8 +62,8 @@ fn insert(c: &Connection, commit: Commit, guard: CreateGuard) -> Result<Session,
     let columns = Columns::of(&session);
     let (platform, created_at) = (session.meeting.label.to_lowercase(), session.created_at.as_millis());
     let tenant = session.tenant.as_str();
-    let mut parameters = columns.parameters().to_vec();
-    parameters.extend::<[&dyn ToSql; 6]>([
+    let mut values = parameters(&columns).to_vec();
+    values.extend::<[&dyn ToSql; 6]>([
         &tenant,
         &platform,
         &created_at,
@@ -70,7 +71,7 @@ fn insert(c: &Connection, commit: Commit, guard: CreateGuard) -> Result<Session,
         &session.deduplication_key,
         &session.meeting.key,
     ]);
-    c.prepare_cached(sql)?.execute(parameters.as_slice())?;
+    c.prepare_cached(sql)?.execute(values.as_slice())?;
     write_consequences(c, &session, &commit.events, &commit.jobs, commit.now)?;
     Ok(session)
 }
@@ -99,7 +100,7 @@ pub(super) fn commit(c: &Connection, commit: Commit) -> Result<Session, StoreErr
     let sql = "UPDATE session SET version = ?2, state = ?3, fencing = ?4, lease_owner = ?5, lease_until = ?6,
                    stop_requested = ?7, due_at = ?8, deadline = ?9, retire_at = ?10, record = ?11
                WHERE id = ?1";
-    c.prepare_cached(sql)?.execute(Columns::of(&session).parameters().as_slice())?;
+    c.prepare_cached(sql)?.execute(parameters(&Columns::of(&session)).as_slice())?;
     write_consequences(c, &session, &commit.events, &commit.jobs, commit.now)?;
     Ok(session)
 }

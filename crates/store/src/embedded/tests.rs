@@ -1,7 +1,6 @@
 //! The suite on the embedded store, and what only it promises.
 
 mod crash;
-mod model;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use rusqlite::Connection;
 use super::{EmbeddedStore, list};
 use crate::conformance::Fixture;
 use crate::conformance::samples::{at, create, queued};
+use crate::model::{self, Backend};
 use crate::{ListQuery, SessionStore, StoreError};
 
 struct Directory {
@@ -36,6 +36,19 @@ impl Fixture for Directory {
 }
 
 crate::store_conformance!(Directory::new());
+
+impl Backend for Directory {
+    const CASES: u32 = 40;
+
+    fn new() -> Self {
+        Self::new()
+    }
+}
+
+#[test]
+fn it_behaves_as_lists_do() {
+    model::behaves_as_lists_do::<Directory>();
+}
 
 #[tokio::test]
 async fn one_process_at_a_time() {

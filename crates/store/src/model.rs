@@ -1,11 +1,11 @@
-//! Random operations on the store and on plain lists, compared after each.
+//! Random operations on a store and on plain lists, compared after each.
 
 mod lists;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lists::Lists;
-use muster_embedded::Durability;
 use muster_session::protocol::Report;
 use muster_session::{ArtifactKind, ArtifactState, BotId, EndReason, Input, Session, TenantId, WorkerId};
 use proptest::prelude::*;
@@ -13,8 +13,8 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::conformance::Fixture;
 use crate::conformance::samples::{LEASE, START, acquire, creation, new_session, report};
-use crate::embedded::EmbeddedStore;
 use crate::{
     Attempt, Commit, CreateGuard, Created, DeliveryStatus, LeaseRenewal, ListQuery, Renewed, SessionStore, StoreError,
 };
@@ -100,29 +100,47 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-struct Run {
-    dir: tempfile::TempDir,
-    store: Option<EmbeddedStore>,
+/// Makes fixtures for the test.
+pub(crate) trait Backend: Fixture {
+    /// How many sequences of operations are tried.
+    const CASES: u32;
+
+    fn new() -> Self;
+}
+
+struct Run<B> {
+    backend: B,
+    store: Arc<dyn SessionStore>,
     lists: Lists,
 }
 
-impl Run {
-    fn new() -> Self {
-        let mut run = Self { dir: tempfile::tempdir().unwrap(), store: None, lists: Lists::new(START) };
-        run.open();
-        run
+impl<B: Backend> Run<B> {
+    async fn new() -> Self {
+        let backend = B::new();
+        Self { store: backend.open().await, backend, lists: Lists::new(START) }
     }
 
-    fn open(&mut self) {
-        self.store = None;
-        self.store = Some(EmbeddedStore::open(self.dir.path(), Durability::Normal).unwrap());
+    /// Takes the run apart: the store is closed before it is opened again.
+    async fn reopen(self) -> Self {
+        let Self { backend, store, lists } = self;
+        drop(store);
+        Self { store: backend.open().await, backend, lists }
     }
 
-    fn store(&self) -> &EmbeddedStore {
-        self.store.as_ref().unwrap()
+    fn store(&self) -> &dyn SessionStore {
+        &*self.store
     }
 
-    async fn step(&mut self, op: Op) {
+    async fn step(mut self, op: Op) -> Self {
+        match op {
+            Op::Reopen => self = self.reopen().await,
+            op => self.apply(op).await,
+        }
+        self.compare().await;
+        self
+    }
+
+    async fn apply(&mut self, op: Op) {
         match op {
             Op::Create(new) => self.create(new).await,
             Op::Move { which, how, stale } => self.advance_session(which, how, stale).await,
@@ -167,9 +185,8 @@ impl Run {
                 assert_eq!(self.store().delete(bot).await.unwrap(), self.lists.delete(bot));
             }
             Op::Advance(seconds) => self.lists.now = self.lists.now + Duration::from_secs(seconds),
-            Op::Reopen => self.open(),
+            Op::Reopen => unreachable!("it takes the run apart"),
         }
-        self.compare().await;
     }
 
     async fn create(&mut self, new: New) {
@@ -284,9 +301,9 @@ fn inputs(session: &Session, now: muster_session::Timestamp) -> Vec<Input> {
     inputs
 }
 
-#[test]
-fn it_behaves_as_lists_do() {
-    let mut config = Config { cases: 40, failure_persistence: None, ..Config::default() };
+/// The test. Prints the seed first.
+pub(crate) fn behaves_as_lists_do<B: Backend>() {
+    let mut config = Config { cases: B::CASES, failure_persistence: None, ..Config::default() };
     if config.rng_seed == RngSeed::Random {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         config.rng_seed = RngSeed::Fixed(u64::from(since.subsec_nanos()));
@@ -295,9 +312,9 @@ fn it_behaves_as_lists_do() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tested = TestRunner::new(config).run(&proptest::collection::vec(op(), 1..100), |ops| {
         runtime.block_on(async {
-            let mut run = Run::new();
+            let mut run = Run::<B>::new().await;
             for op in ops {
-                run.step(op).await;
+                run = run.step(op).await;
             }
         });
         Ok(())

@@ -1,0 +1,34 @@
+-- ARGV: time, most messages, lease. Answers the messages, each (id, token, receives, ready since, payload), and in how many
+-- milliseconds the next can be received: -1 if that is not known.
+local max, ends = tonumber(ARGV[2]), after(tonumber(ARGV[3]))
+promote(max)
+
+-- Without a list of pending entries: who has what is in `:leases`, which knows leases of any length.
+local function read()
+  return redis.pcall('XREADGROUP', 'GROUP', 'workers', 'all', 'COUNT', max, 'NOACK', 'STREAMS', T .. ':ready', '>')
+end
+
+local found = read()
+if found and found.err then
+  -- The first claim ever, or somebody has emptied the server.
+  redis.call('XGROUP', 'CREATE', T .. ':ready', 'workers', '0', 'MKSTREAM')
+  found = read()
+end
+local taken = {}
+for _, entry in ipairs(found and found[1] and found[1][2] or {}) do
+  redis.call('XDEL', T .. ':ready', entry[1])
+  local id, at = entry[2][2], entry[2][4]
+  local payload = redis.call('HGET', message(id), 'p')
+  if payload then
+    local token = redis.call('HINCRBY', message(id), 'l', 1)
+    local receives = redis.call('HINCRBY', message(id), 'r', 1)
+    redis.call('HSET', message(id), 's', text(now))
+    redis.call('ZADD', T .. ':leases', text(ends), id)
+    taken[#taken + 1] = { id, text(token), receives, at, payload }
+  end
+end
+if #taken > 0 then return { taken, -1 } end
+local delayed, leased = first(':delayed'), first(':leases')
+local soonest = math.min(delayed or math.huge, leased or math.huge)
+if soonest == math.huge then return { taken, -1 } end
+return { taken, math.max(0, soonest - now) }

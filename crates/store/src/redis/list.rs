@@ -1,0 +1,118 @@
+//! Many records: pages, lookups by time, counts.
+
+use muster_session::{Session, State, TenantId, Timestamp};
+
+use super::sessions::{Raw, decode, padded_number, padded_time};
+use super::{RedisStore, arguments, scripts};
+use crate::codec::{Cursor, corrupt, has_attributes, parse};
+use crate::{ListQuery, Page, StoreError};
+
+/// Largest page.
+const PAGE_MAX: u32 = 1_000;
+/// How many records a script looks at where most of them may not be wanted.
+const LOOK: usize = 100;
+
+/// Names of times for [`reached`].
+pub(super) const DUE: &str = "due";
+pub(super) const LEASE_EXPIRED: &str = "lease";
+pub(super) const OVERDUE: &str = "deadline";
+pub(super) const EXPIRED: &str = "retire";
+
+/// Sessions whose time of this name has come, oldest first.
+pub(super) async fn reached(
+    store: &RedisStore,
+    name: &'static str,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Session>, StoreError> {
+    let fill = arguments(|script| script.arg(name).arg(now.as_millis()).arg(limit));
+    let found: Vec<Raw> = store.script(&scripts::REACHED, fill).await?;
+    found.into_iter().filter_map(|raw| decode(raw).transpose()).collect()
+}
+
+pub(super) async fn count_by_state(
+    store: &RedisStore,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<(State, u64)>, StoreError> {
+    let fill = arguments(|script| {
+        script.arg(u8::from(tenant.is_some())).arg(tenant.map_or("", TenantId::as_str));
+        for state in State::ALL {
+            script.arg(state.as_str());
+        }
+        script
+    });
+    let counts: Vec<u64> = store.script(&scripts::COUNT, fill).await?;
+    Ok(State::ALL.into_iter().zip(counts).collect())
+}
+
+/// Where to look on, and of each record its place and what is stored.
+type Looked = (String, Vec<(String, Raw)>);
+
+pub(super) async fn page(store: &RedisStore, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
+    let limit = query.limit.clamp(1, PAGE_MAX) as usize;
+    let filtered = query.platform.is_some() || !query.attributes.is_empty();
+    let look = if filtered { LOOK.max(limit + 1) } else { limit + 1 };
+    let mut newest = newest_end(query)?;
+    let oldest = query.from.map_or_else(|| "-".to_owned(), |from| format!("[{}", padded_time(from.as_millis())));
+    let (mut sessions, mut last) = (Vec::new(), String::new());
+    loop {
+        let fill = arguments(|script| {
+            script.arg(tenant.as_str()).arg(look).arg(&newest).arg(&oldest);
+            script.arg(query.platform.as_deref().unwrap_or_default().to_lowercase());
+            for state in states(query) {
+                script.arg(state);
+            }
+            script
+        });
+        let (seen, rows): Looked = store.script(&scripts::PAGE, fill).await?;
+        for (place, raw) in rows {
+            let wanted = match raw.first() {
+                Some(Some(record)) => has_attributes(record, &query.attributes)?,
+                _ => false,
+            };
+            if !wanted {
+                continue;
+            }
+            // One too many: that is how it is known that there is a next page.
+            if sessions.len() == limit {
+                return Ok(Page { sessions, next: Some(cursor(&last)?.write()) });
+            }
+            sessions.extend(decode(raw)?);
+            last = place;
+        }
+        if seen.is_empty() {
+            return Ok(Page { sessions, next: None });
+        }
+        newest = format!("({seen}");
+    }
+}
+
+/// The lists to read; the one of all states if none is asked for.
+fn states(query: &ListQuery) -> Vec<&'static str> {
+    let mut states: Vec<&str> = query.states.iter().map(|state| state.as_str()).collect();
+    states.sort_unstable();
+    states.dedup();
+    if states.is_empty() { vec![""] } else { states }
+}
+
+fn newest_end(query: &ListQuery) -> Result<String, StoreError> {
+    let mut ends = Vec::new();
+    if let Some(to) = query.to {
+        ends.push(padded_time(to.as_millis()));
+    }
+    if let Some(text) = &query.cursor {
+        let Cursor { created_at, seq } = Cursor::read(text).ok_or(StoreError::BadCursor)?;
+        let seq = u64::try_from(seq).map_err(|_| StoreError::BadCursor)?;
+        ends.push(format!("{}:{}", padded_time(created_at), padded_number(seq)));
+    }
+    // Below the lower of them: what is there begins with its time and number, and so is above its own.
+    Ok(ends.into_iter().min().map_or_else(|| "+".to_owned(), |end| format!("({end}")))
+}
+
+/// Of a place of creation.
+fn cursor(place: &str) -> Result<Cursor, StoreError> {
+    let mut parts = place.split(':');
+    let (Some(time), Some(seq)) = (parts.next(), parts.next()) else { return Err(corrupt("a place", place)) };
+    let zero: i64 = parse("a place", &padded_time(0))?;
+    Ok(Cursor { created_at: parse::<i64>("a place", time)? - zero, seq: parse("a place", seq)? })
+}

@@ -1,0 +1,35 @@
+-- Takes bot, tenant, platform, time of creation, meeting key, then each with a flag: idempotency key, deduplication key; then
+-- the session and the consequences. Answers how it ended, and the record that was there.
+local bot, tenant, platform, created_at, meeting = take(), take(), take(), take(), take()
+local has_idempotency, idempotency, has_deduplication, deduplication = take(), take(), take(), take()
+local function bound(set, key)
+  local found = redis.call('HGET', T .. set .. tenant, key)
+  return found and redis.call('EXISTS', session_key(found)) == 1 and found
+end
+if has_idempotency == '1' then
+  local winner = bound(':idempotency:', idempotency)
+  if winner then return { 'replayed', record(winner) } end
+end
+if has_deduplication == '1' then
+  local first = bound(':deduplication:', deduplication)
+  if first then
+    local same = redis.call('HGET', session_key(first), 'm') == meeting
+    return { same and 'duplicate' or 'conflict', record(first) }
+  end
+end
+if redis.call('EXISTS', session_key(bot)) == 1 then return { 'taken', {} } end
+local seq = number('session')
+local place, created = seq .. ':' .. bot, created_at .. ':' .. seq .. ':' .. bot
+redis.call('HSET', session_key(bot), 't', tenant, 'p', platform, 'q', place, 'c', created, 'm', meeting)
+redis.call('ZADD', list('', tenant), 0, created)
+if has_idempotency == '1' then
+  redis.call('HSET', T .. ':idempotency:' .. tenant, idempotency, bot)
+  redis.call('HSET', session_key(bot), 'i', idempotency)
+end
+if has_deduplication == '1' then
+  redis.call('HSET', T .. ':deduplication:' .. tenant, deduplication, bot)
+  redis.call('HSET', session_key(bot), 'd', deduplication)
+end
+write_session(bot, tenant, place, created, nil, nil)
+write_consequences(bot, tenant)
+return { 'new', {} }

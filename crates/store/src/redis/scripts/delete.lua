@@ -1,0 +1,28 @@
+-- Takes a bot. Jobs and pending deliveries stay: they were promised.
+local bot = take()
+local known = redis.call('HMGET', session_key(bot), 't', 's', 'q', 'c', 'i', 'd')
+local tenant, state, place, created = known[1], known[2], known[3], known[4]
+if not tenant then return 0 end
+redis.call('DEL', session_key(bot))
+redis.call('ZREM', list('', tenant), created)
+redis.call('ZREM', list(state, tenant), created)
+redis.call('HINCRBY', T .. ':count', state, -1)
+for _, name in ipairs({ 'due', 'lease', 'deadline', 'retire' }) do redis.call('ZREM', T .. ':at:' .. name, place) end
+if known[5] then redis.call('HDEL', T .. ':idempotency:' .. tenant, known[5]) end
+if known[6] then redis.call('HDEL', T .. ':deduplication:' .. tenant, known[6]) end
+local transcripts = T .. ':transcripts:' .. bot
+for _, transcript in ipairs(redis.call('SMEMBERS', transcripts)) do
+  redis.call('HDEL', T .. ':transcripts', transcript)
+end
+for _, kind in ipairs(redis.call('SMEMBERS', T .. ':kinds:' .. bot)) do
+  redis.call('DEL', T .. ':log:' .. bot .. ':' .. kind)
+end
+redis.call('DEL', transcripts, T .. ':kinds:' .. bot, T .. ':logged:' .. bot)
+local ledger = T .. ':ledger:' .. bot
+for _, delivery in ipairs(redis.call('ZRANGE', ledger, 0, -1)) do
+  if not redis.call('ZSCORE', T .. ':pending:' .. bot, delivery) then
+    redis.call('DEL', T .. ':d:' .. string.sub(delivery, 22))
+    redis.call('ZREM', ledger, delivery)
+  end
+end
+return 1

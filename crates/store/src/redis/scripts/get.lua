@@ -1,0 +1,2 @@
+-- Takes a bot.
+return record(take())
