@@ -4,6 +4,7 @@
 //!
 //! The store is told the time, so nothing here waits.
 
+mod fleet;
 mod leases;
 mod ledger;
 mod lookups;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 
 use crate::SessionStore;
 
+pub use fleet::{s13_one_owner_leads_at_a_time, s14_workers_are_known_by_their_beats};
 pub use leases::{s06_renewals_change_no_version, stop_requests_reach_the_renewal};
 pub use ledger::{
     attempts_and_replays_are_recorded, deliveries_go_to_the_events_own_address_first, s10_promises_stay_until_settled,
@@ -60,6 +62,8 @@ macro_rules! store_conformance {
             s10_promises_stay_until_settled
             s11_pending_deliveries_come_in_sequence
             s12_a_delete_leaves_only_what_was_promised
+            s13_one_owner_leads_at_a_time
+            s14_workers_are_known_by_their_beats
             stop_requests_reach_the_renewal
             deliveries_go_to_the_events_own_address_first
             attempts_and_replays_are_recorded

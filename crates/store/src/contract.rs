@@ -33,6 +33,10 @@ use url::Url;
 /// 11. Pending deliveries of a bot come in order of their sequence.
 /// 12. [`delete`](Self::delete) removes the record, its keys, its log and its settled deliveries; pending deliveries stay
 ///     until settled.
+/// 13. [`lead`](Self::lead) answers true to one owner of a name at a time: nobody else until the time that was last asked
+///     for is reached. A refusal changes nothing.
+/// 14. A worker is known from its first [`beat`](Self::beat) until it is forgotten. What was asked of it by
+///     [`drain_worker`](Self::drain_worker) is in the answer of every beat after.
 #[async_trait]
 pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
     /// Creates a session (version 1) with the events and jobs of its creation.
@@ -123,6 +127,23 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
 
     /// Removes a key; true if it was there.
     async fn delete_key(&self, hash: &str) -> Result<bool, StoreError>;
+
+    /// Takes or keeps the lead called `name` until `until`, if nobody else has it at `now`; true if it did. Whoever asks for
+    /// a time that is not after `now` gives it up. Clocks that differ shorten or lengthen a lead by as much, so what a
+    /// leader does has to be safe with two of them.
+    async fn lead(&self, name: &str, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, StoreError>;
+
+    /// A worker says that it is there, and how it is; true if it was asked to take no more bots.
+    async fn beat(&self, worker: &WorkerRecord) -> Result<bool, StoreError>;
+
+    /// Every worker, in the order of their ids.
+    async fn workers(&self) -> Result<Vec<KnownWorker>, StoreError>;
+
+    /// Asks a worker to take no more bots; true if it is known.
+    async fn drain_worker(&self, worker: &WorkerId) -> Result<bool, StoreError>;
+
+    /// Forgets a worker; true if it was known.
+    async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError>;
 
     /// Cheap probe for readiness: a round trip to the backend.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -305,6 +326,34 @@ pub struct ApiKey {
     pub prefix: String,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// What a worker says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// This run of it.
+    pub id: WorkerId,
+    /// Name of its machine.
+    pub host: String,
+    /// Of its program.
+    pub version: String,
+    /// Most bots at a time.
+    pub capacity: u32,
+    /// Bots it has now.
+    pub running: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it said this.
+    pub seen_at: Timestamp,
+}
+
+/// A worker, and what was asked of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownWorker {
+    /// What it said last.
+    pub record: WorkerRecord,
+    /// It was asked to take no more bots.
+    pub draining: bool,
 }
 
 /// Why a store did not answer. Variants are what the caller does next.

@@ -5,6 +5,7 @@
 //! Reading a record puts it back, and a commit never moves it backwards for the same lease.
 
 mod deliveries;
+mod fleet;
 mod keys;
 mod list;
 mod log;
@@ -22,8 +23,8 @@ use muster_embedded::{Database, Durability, OpenError};
 use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, ListQuery, LogEntry,
-    OutboxJob, Page, Renewed, SessionStore, StoreError,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
+    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
 };
 
 /// The file in the data directory.
@@ -177,6 +178,30 @@ impl SessionStore for EmbeddedStore {
     async fn delete_key(&self, hash: &str) -> Result<bool, StoreError> {
         let hash = hash.to_owned();
         self.database.write(move |c| keys::delete(c, &hash)).await
+    }
+
+    async fn lead(&self, name: &str, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+        let (name, owner) = (name.to_owned(), owner.to_owned());
+        self.database.write(move |c| fleet::lead(c, &name, &owner, now, until)).await
+    }
+
+    async fn beat(&self, worker: &WorkerRecord) -> Result<bool, StoreError> {
+        let worker = worker.clone();
+        self.database.write(move |c| fleet::beat(c, &worker)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<KnownWorker>, StoreError> {
+        self.database.read(fleet::workers).await
+    }
+
+    async fn drain_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        let worker = worker.clone();
+        self.database.write(move |c| fleet::drain(c, &worker)).await
+    }
+
+    async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        let worker = worker.clone();
+        self.database.write(move |c| fleet::forget(c, &worker)).await
     }
 
     /// Goes through the writer, so it also says that writes are taken.

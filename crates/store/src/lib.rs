@@ -15,7 +15,7 @@ mod model;
 pub mod redis;
 
 pub use contract::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, ListQuery, LogEntry,
-    OutboxJob, Page, Renewed, SessionStore, StoreError,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
+    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
 };
 pub use redis::RedisStore;

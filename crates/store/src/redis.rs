@@ -12,6 +12,7 @@
 //! when their time has come. So no policy of eviction that spares such keys takes anything.
 
 mod deliveries;
+mod fleet;
 mod list;
 mod rest;
 mod scripts;
@@ -26,8 +27,8 @@ use muster_redis::{FromRedisValue, Link, OpenError, Script, ScriptInvocation, Se
 use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, ListQuery, LogEntry,
-    OutboxJob, Page, Renewed, SessionStore, StoreError,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
+    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
 };
 
 /// Of the layout of keys.
@@ -197,6 +198,26 @@ impl SessionStore for RedisStore {
 
     async fn delete_key(&self, hash: &str) -> Result<bool, StoreError> {
         rest::delete_key(self, hash).await
+    }
+
+    async fn lead(&self, name: &str, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+        fleet::lead(self, name, owner, now, until).await
+    }
+
+    async fn beat(&self, worker: &WorkerRecord) -> Result<bool, StoreError> {
+        fleet::beat(self, worker).await
+    }
+
+    async fn workers(&self) -> Result<Vec<KnownWorker>, StoreError> {
+        fleet::workers(self).await
+    }
+
+    async fn drain_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        fleet::drain(self, worker).await
+    }
+
+    async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        fleet::forget(self, worker).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -5,7 +5,8 @@ use muster_embedded::Migrations;
 /// Times are milliseconds since the epoch. A time column that does not apply is NULL, so that the partial indexes hold
 /// only what a lookup can find. `record` comes last: the columns before it are then read without touching its pages.
 /// Ids of jobs and deliveries are never used again (AUTOINCREMENT), because they are deduplication keys elsewhere.
-pub(super) const MIGRATIONS: Migrations = &["
+pub(super) const MIGRATIONS: Migrations = &[
+    "
     CREATE TABLE session (
         seq             INTEGER PRIMARY KEY AUTOINCREMENT,
         id              TEXT NOT NULL UNIQUE,
@@ -83,4 +84,18 @@ pub(super) const MIGRATIONS: Migrations = &["
         prefix     TEXT NOT NULL,
         created_at INTEGER NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE lead (
+        name  TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        until INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE worker (
+        id       TEXT PRIMARY KEY,
+        draining INTEGER NOT NULL DEFAULT 0,
+        record   TEXT NOT NULL
+    ) STRICT;
+",
+];

@@ -20,4 +20,9 @@ muster_redis::scripts! {
     PUT_KEY "scripts/put_key.lua"
     KEYS "scripts/keys.lua"
     DELETE_KEY "scripts/delete_key.lua"
+    LEAD "scripts/lead.lua"
+    BEAT "scripts/beat.lua"
+    WORKERS "scripts/workers.lua"
+    DRAIN "scripts/drain.lua"
+    FORGET "scripts/forget.lua"
 }

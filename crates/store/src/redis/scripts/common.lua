@@ -17,6 +17,8 @@
 --   :hooks               bots by the time of their next delivery
 --   :log:BOT:KIND        lines, :logged:BOT what identifies them, :kinds:BOT the kinds there are
 --   :keys, :keys:order   API keys by their hash, and in order of their making
+--   :lead:NAME            hash of a lead: o owner, u end
+--   :workers, :draining   workers to what they say of themselves, and those that are to take no more bots
 --   :seq:NAME            the last number given to a session, job or delivery
 local T = KEYS[1]
 local position = 0

@@ -1,0 +1,5 @@
+-- Takes worker. Answers 1 if it is known.
+local worker = take()
+if redis.call('HEXISTS', T .. ':workers', worker) == 0 then return 0 end
+redis.call('SADD', T .. ':draining', worker)
+return 1
