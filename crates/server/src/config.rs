@@ -3,6 +3,7 @@
 //! Every key is read in `Config::read`, one line a key, with its default, range and description. The same lines make
 //! the default file, so it cannot disagree with the code. All mistakes are reported together.
 
+mod backends;
 mod reader;
 mod transcription;
 
@@ -10,10 +11,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use backends::{QueueConfig, StoreConfig};
 pub use reader::{ConfigError, KeyDoc, Sources};
 use reader::{Reader, Text};
 pub use transcription::{ProviderConfig, TenantTranscription, TranscriptionConfig};
 use url::Url;
+
+use crate::roles::Role;
 
 /// The effective configuration.
 #[derive(Clone, Debug)]
@@ -28,6 +32,12 @@ pub struct Config {
     pub retention: Duration,
     /// `durability = "normal"` may lose the last writes at power loss, never at a crash of the process.
     pub durable: bool,
+    /// Where jobs wait.
+    pub queue: QueueConfig,
+    /// Where sessions are.
+    pub store: StoreConfig,
+    /// The one process that moves sessions on.
+    pub control: ControlConfig,
     /// Bots.
     pub worker: WorkerConfig,
     /// The browser.
@@ -42,6 +52,13 @@ pub struct Config {
     pub hooks: HooksConfig,
     /// Sandbox meetings.
     pub sandbox: SandboxConfig,
+}
+
+/// `[control]`
+#[derive(Clone, Copy, Debug)]
+pub struct ControlConfig {
+    /// How long a process leads without renewing.
+    pub lead: Duration,
 }
 
 /// `[worker]`
@@ -109,8 +126,13 @@ pub struct SandboxConfig {
 impl Config {
     /// Reads the configuration; every mistake is in the error.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Self::load_as(sources, None)
+    }
+
+    /// As [`load`](Self::load), for a process of this role: it may need more than others.
+    pub fn load_as(sources: &Sources, role: Option<Role>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(sources);
-        let config = Self::read(&mut reader);
+        let config = Self::read(&mut reader, role);
         reader.finish()?;
         Ok(config)
     }
@@ -120,20 +142,20 @@ impl Config {
     pub fn default_file() -> String {
         let sources = Sources::default();
         let mut reader = Reader::new(&sources);
-        let _ = Self::read(&mut reader);
+        let _ = Self::read(&mut reader, None);
         reader.default_file()
     }
 
     /// The effective configuration as TOML, secrets redacted, with where each value came from.
     pub fn print(sources: &Sources) -> Result<String, ConfigError> {
         let mut reader = Reader::new(sources);
-        let _ = Self::read(&mut reader);
+        let _ = Self::read(&mut reader, None);
         let text = reader.effective();
         reader.finish()?;
         Ok(text)
     }
 
-    fn read(r: &mut Reader<'_>) -> Self {
+    fn read(r: &mut Reader<'_>, role: Option<Role>) -> Self {
         let config = Self {
             listen: r.parse(
                 Text::new("listen", "127.0.0.1:8080", "Address and port of the HTTP API."),
@@ -147,6 +169,11 @@ impl Config {
                 &["full", "normal"],
                 "`full` survives power loss. `normal` is faster, survives a crash of the process, and may lose the last writes at power loss.",
             ) == "full",
+            queue: QueueConfig::read(r),
+            store: StoreConfig::read(r),
+            control: ControlConfig {
+                lead: r.duration("control.lead", "10s", "1s", "5m", "One `control` process leads at a time. When it is gone, another does after this time, or a third more."),
+            },
             worker: WorkerConfig {
                 max_concurrent_bots: r.integer("worker.max_concurrent_bots", 8, 1, 1_000, "Most bots at a time on this machine."),
                 lease: r.duration("worker.lease", "30s", "2s", "10m", "How long a worker holds a session without renewing it."),
@@ -177,11 +204,11 @@ impl Config {
                 lan: r.bool_opt("sandbox.lan", "Offer sandbox media on this machine's network addresses too, so that people's browsers can join.").unwrap_or(false),
             },
         };
-        config.cross_check(r);
+        config.cross_check(r, role);
         config
     }
 
-    fn cross_check(&self, r: &mut Reader<'_>) {
+    fn cross_check(&self, r: &mut Reader<'_>, role: Option<Role>) {
         if self.worker.heartbeat * 3 > self.worker.lease {
             r.problem(
                 "worker.lease: must be at least three times worker.heartbeat, so that one lost renewal loses no bot",
@@ -193,6 +220,8 @@ impl Config {
             }
         }
         self.transcription.cross_check(r);
+        let shared = [self.queue.is_shared(), self.store.is_shared(), r.is_given("storage.url")];
+        backends::cross_check(r, shared, role);
         if let Some(url) = &self.storage_url
             && !matches!(url.scheme(), "file" | "s3")
         {
@@ -203,6 +232,12 @@ impl Config {
         {
             r.problem("public_url: must be http or https");
         }
+    }
+
+    /// True if other processes can have the same sessions.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     /// True if sandbox meetings are served.

@@ -25,8 +25,12 @@ mod scheduled;
 mod state;
 mod transcripts;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
+use muster_queue::JobQueue;
+use muster_store::SessionStore;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -34,6 +38,7 @@ use utoipa_axum::routes;
 pub use fields::Problems;
 pub use state::ApiState;
 
+use crate::supervise::Shutdown;
 use error::ApiError;
 
 /// Every route of the server's API, below `/api/v1`, `/media`, `/healthz` and `/readyz`.
@@ -44,6 +49,16 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn(request_id::layer))
         .with_state(state)
+}
+
+/// `/healthz` and `/readyz` alone, for a process without the API.
+pub fn probes_router(store: Arc<dyn SessionStore>, queue: JobQueue, shutdown: Shutdown) -> Router {
+    Router::new()
+        .route("/healthz", axum::routing::get(probes::healthz))
+        .route("/readyz", axum::routing::get(probes::readyz))
+        .fallback(no_such_route)
+        .layer(axum::middleware::from_fn(request_id::layer))
+        .with_state(probes::Probed { store, queue, shutdown })
 }
 
 /// The OpenAPI document of [`router`].

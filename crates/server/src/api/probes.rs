@@ -1,14 +1,33 @@
 //! Is the process alive, and can it serve?
 
+use std::sync::Arc;
+
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use muster_queue::JobQueue;
 use muster_session::job::Topic;
+use muster_store::SessionStore;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::state::ApiState;
+use crate::supervise::Shutdown;
+
+/// What readiness depends on, in every role.
+#[derive(Clone, Debug)]
+pub(crate) struct Probed {
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) queue: JobQueue,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl FromRef<ApiState> for Probed {
+    fn from_ref(state: &ApiState) -> Self {
+        Self { store: Arc::clone(&state.store), queue: state.queue.clone(), shutdown: state.shutdown.clone() }
+    }
+}
 
 /// Whether requests should be sent here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,7 +53,7 @@ pub(crate) async fn healthz() -> &'static str {
     get, path = "/readyz", tag = "probes",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)), security(())
 )]
-pub(crate) async fn readyz(State(state): State<ApiState>) -> Response {
+pub(crate) async fn readyz(State(state): State<Probed>) -> Response {
     let (store, queue) = tokio::join!(state.store.ping(), state.queue.depth(Topic::Jobs));
     if let Err(error) = &store {
         tracing::warn!(%error, "not ready: store");

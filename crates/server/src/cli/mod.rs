@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Sources};
+use crate::roles::Role;
 
 /// A self-hosted fleet of meeting bots.
 #[derive(Debug, Parser)]
@@ -29,7 +30,7 @@ pub struct Cli {
 enum Command {
     /// Run the server.
     #[command(
-        after_help = "Examples:\n  muster serve\n  muster serve --listen 0.0.0.0:8080 --data-dir /var/lib/muster\n  MUSTER_API_KEY=secret-key-of-mine muster serve --config muster.toml"
+        after_help = "Examples:\n  muster serve\n  muster serve --listen 0.0.0.0:8080 --data-dir /var/lib/muster\n  MUSTER_API_KEY=secret-key-of-mine muster serve --config muster.toml\n  muster serve worker --config shared.toml"
     )]
     Serve(ServeArgs),
     /// Create, list, show, watch and remove bots on a running server.
@@ -43,15 +44,9 @@ enum Command {
     RunBot,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Role {
-    /// Everything in this process.
-    All,
-}
-
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// What this process does.
+    /// What this process does. Parts need a store and a queue that processes can share.
     #[arg(value_enum, default_value = "all")]
     role: Role,
     #[command(flatten)]
@@ -119,11 +114,10 @@ impl ConfigOptions {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(args) => {
-            let Role::All = args.role;
-            let config = Config::load(&args.config.sources()?)?;
+            let config = Config::load_as(&args.config.sources()?, Some(args.role))?;
             log::init();
             let key = std::env::var("MUSTER_API_KEY").ok().filter(|key| !key.is_empty());
-            runtime()?.block_on(crate::serve::serve(config, key))?;
+            runtime()?.block_on(crate::serve::serve(config, args.role, key))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bots(args) => runtime()?.block_on(bots::run(args)),

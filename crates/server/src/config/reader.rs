@@ -275,6 +275,29 @@ impl<'a> Reader<'a> {
         self.read(key, None, doc, None, "a URL such as https://host/path", |t| Url::parse(t).ok())
     }
 
+    /// An address that may hold a password: what is wrong is not quoted, and what is right is shown without it.
+    pub(super) fn address(&mut self, key: &'static str, doc: &'static str, schemes: &[&str]) -> Option<String> {
+        let given = self.take(key, None, doc, None)?;
+        let text = given.value.as_str().unwrap_or_default();
+        let fits = |url: &Url| schemes.contains(&url.scheme()) && url.has_host();
+        let Some(mut shown) = Url::parse(text).ok().filter(fits) else {
+            let schemes = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
+            self.problems.push(format!("{key}: expected {schemes} and a host (from {})", given.origin));
+            return None;
+        };
+        if shown.password().is_some() {
+            // Only an address without a host refuses.
+            let _ = shown.set_password(Some("redacted"));
+        }
+        self.show(key, format!("\"{shown}\""), Some(&given));
+        Some(text.to_owned())
+    }
+
+    /// True if some source has it, right or wrong.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.given.contains_key(key)
+    }
+
     pub(super) fn choice(&mut self, key: &'static str, options: &[&'static str], doc: &'static str) -> &'static str {
         let expected = format!("one of {}", options.iter().map(|o| format!("\"{o}\"")).collect::<Vec<_>>().join(", "));
         self.read(key, Some(options[0]), doc, Some(expected.clone()), &expected, |t| {

@@ -57,6 +57,14 @@ fn each_mistake_is_named_with_its_key_and_what_is_allowed() {
         ),
         ("[tenants.acme]\nretention = \"7d\"", "tenants.acme.retention: there is no such key"),
         ("[tenants.\"a.b\".transcription]\napi_key = \"k\"", "tenants.a.b: the name of a tenant has letters"),
+        ("[queue]\nkind = \"redis\"", "queue.url: is needed when queue.kind is \"redis\""),
+        ("[store]\nkind = \"redis\"\nurl = \"http://h\"", "store.url: expected redis:// or rediss:// and a host"),
+        ("[store]\nkind = \"dynamo\"", "store.kind: expected one of \"embedded\", \"redis\""),
+        ("[queue]\nurl = \"redis://h\"", "queue.url: is for queue.kind = \"redis\", which is \"embedded\""),
+        ("[store]\nallow_volatile = false", "store.allow_volatile: is for store.kind = \"redis\""),
+        ("[queue]\nkind = \"redis\"\nurl = \"redis://h\"", "store.kind: is \"embedded\", but queue.kind is not"),
+        ("[store]\nkind = \"redis\"\nurl = \"redis://h\"", "queue.kind: is \"embedded\", but store.kind is not"),
+        ("[store]\nkind = \"redis\"\nurl = \"redis://h\"", "storage.url: is needed when sessions are shared"),
         ("lease = \"30s\"", "did you mean `worker.lease`?"),
         ("this is not toml", "/etc/muster.toml:"),
     ];
@@ -132,4 +140,61 @@ fn keys_of_providers_and_tenants_come_from_file_and_environment() {
     assert_eq!(of("acme").assemblyai_api_key.as_deref(), Some("sk-acme-assemblyai"));
     assert_eq!(of("other").deepgram_api_key.as_deref(), Some("other-env"));
     assert_eq!((of("other").api_key, config.tenants.len()), (None, 2));
+}
+
+const SHARED: &str = r#"
+[queue]
+kind = "redis"
+url = "redis://user:s3cret-1@queue.example/1"
+[store]
+kind = "redis"
+url = "rediss://:s3cret-2@store.example:6380"
+prefix = "blue"
+allow_volatile = true
+[storage]
+url = "s3://bucket/prefix"
+"#;
+
+#[test]
+fn shared_backends_come_from_file_and_environment() {
+    let config = Config::load(&file(SHARED)).unwrap();
+    let (QueueConfig::Redis(queue), StoreConfig::Redis(store)) = (&config.queue, &config.store) else {
+        panic!("{config:?}")
+    };
+    assert_eq!((queue.url.as_str(), queue.prefix.as_str()), ("redis://user:s3cret-1@queue.example/1", "muster"));
+    assert!(!queue.allow_volatile);
+    assert_eq!((store.prefix.as_str(), store.allow_volatile), ("blue", true));
+    let mut sources = file("[storage]\nurl = \"s3://b\"");
+    for (name, value) in [
+        ("MUSTER_QUEUE__KIND", "redis"),
+        ("MUSTER_QUEUE__URL", "redis://h"),
+        ("MUSTER_STORE__KIND", "redis"),
+        ("MUSTER_STORE__URL", "redis://h"),
+    ] {
+        sources.env.push((name.into(), value.into()));
+    }
+    assert!(Config::load_as(&sources, Some(Role::Worker)).unwrap().is_shared());
+}
+
+#[test]
+fn passwords_of_addresses_are_not_shown() {
+    let text = Config::print(&file(SHARED)).unwrap();
+    assert!(text.contains("url = \"redis://user:redacted@queue.example/1\""), "{text}");
+    assert!(text.contains("url = \"rediss://:redacted@store.example:6380\""), "{text}");
+    let debug = format!("{:?}", Config::load(&file(SHARED)).unwrap());
+    let wrong = SHARED.replace("redis://", "http://").replace("rediss://", "http://");
+    let error = Config::load(&file(&wrong)).unwrap_err().to_string();
+    for shown in [text, debug, error] {
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[test]
+fn a_part_of_the_work_needs_shared_backends() {
+    for role in [Role::Api, Role::Worker, Role::Hooks, Role::Control] {
+        let error = Config::load_as(&Sources::default(), Some(role)).unwrap_err().to_string();
+        assert!(error.contains(&format!("`muster serve {role}`")) && error.contains("\"redis\""), "{error}");
+        Config::load_as(&file(SHARED), Some(role)).unwrap();
+    }
+    Config::load_as(&Sources::default(), Some(Role::All)).unwrap();
 }

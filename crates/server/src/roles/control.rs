@@ -1,7 +1,7 @@
 //! Schedules, stuck sessions, deadlines, retention.
 //!
 //! Every decision is the session machine's; this role only finds the sessions, by index, and hands them the input. A
-//! session that changed in between refuses the input, which is harmless.
+//! session that changed in between refuses the input, which is harmless. Of several processes the one that leads does it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use muster_session::{Input, Session, State};
 use muster_store::StoreError;
 use object_store::ObjectStore;
 
+use super::leader::Leadership;
 use super::{ApplyError, Backend};
 use crate::supervise::Shutdown;
 
@@ -21,7 +22,12 @@ const BATCH: u32 = 256;
 const STALL: Duration = Duration::from_secs(5);
 
 /// Runs until shutdown.
-pub async fn run(backend: Backend, storage: Arc<dyn ObjectStore>, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn run(
+    backend: Backend,
+    storage: Arc<dyn ObjectStore>,
+    leadership: Leadership,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let mut last = backend.clock.now();
     loop {
         let now = backend.clock.now();
@@ -29,7 +35,9 @@ pub async fn run(backend: Backend, storage: Arc<dyn ObjectStore>, shutdown: Shut
             tracing::warn!(seconds = now.since(last).as_secs(), "time was lost; leases are looked at after a pause");
             tokio::time::sleep(STALL).await;
         }
-        step(&backend, &storage).await?;
+        if leadership.holds() {
+            step(&backend, &storage).await?;
+        }
         last = backend.clock.now();
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}

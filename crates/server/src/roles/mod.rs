@@ -1,18 +1,21 @@
-//! What a server process does. Each role is a loop that waits and a step that works; they share nothing but the store,
+//! What a server process does. Each part is a loop that waits and a step that works; they share nothing but the store,
 //! the queue and the recordings.
 //!
 //! - [`relay`]: outbox → queue, at once after a commit and by sweep.
 //! - [`worker`]: claims bots it has room for and supervises them.
 //! - [`media`]: finalises recordings and makes transcripts.
-//! - [`control`]: schedules, stuck sessions, deadlines, retention.
+//! - [`control`]: schedules, stuck sessions, deadlines, retention; [`leader`]: in one process at a time.
 //!
-//! Webhook delivery is `muster_hooks::deliver`.
+//! Webhook delivery is `muster_hooks::deliver`. A [`Role`] is what one process has of these. Media goes with webhooks: both
+//! take jobs from the queue, so any number of processes can share the work, which what [`control`] does must not be.
 
 pub mod control;
+pub mod leader;
 pub mod media;
 pub mod relay;
 pub mod worker;
 
+use std::fmt;
 use std::sync::Arc;
 
 use muster_queue::JobQueue;
@@ -21,6 +24,47 @@ use muster_store::{Commit, SessionStore, StoreError};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+
+/// What a process of the fleet does. The command line says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Everything in this process.
+    All,
+    /// The HTTP API, media links and sandbox meetings.
+    Api,
+    /// Bots. The only one that needs Chromium.
+    Worker,
+    /// Webhooks, recordings and transcripts.
+    Hooks,
+    /// Schedules, lost bots, deadlines, retention. One leads at a time, the others stand by.
+    Control,
+}
+
+impl Role {
+    /// True if this process does what `part` does.
+    #[must_use]
+    pub fn does(self, part: Self) -> bool {
+        self == Self::All || self == part
+    }
+
+    /// As the command line has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Api => "api",
+            Self::Worker => "worker",
+            Self::Hooks => "hooks",
+            Self::Control => "control",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// What every role works with.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! From the outbox to the queue.
 //!
-//! A commit leaves its jobs and webhooks in the store; the relay publishes them. It is woken after each commit and sweeps
-//! by itself, so a crash between commit and publication only delays.
+//! A commit leaves its jobs and webhooks in the store; the relay of the process that committed is woken and publishes them.
+//! The relay of the process that leads also sweeps: for what waits for its time, and for what a crash between commit and
+//! publication left behind. Two may publish the same; the queue takes it once, or whoever receives it finds it stale.
 
 use std::time::Duration;
 
@@ -9,14 +10,15 @@ use anyhow::Context;
 use muster_session::job::Job;
 
 use super::Backend;
+use super::leader::Leadership;
 use crate::supervise::Shutdown;
 
-/// How often it looks without being woken.
+/// How often the one that leads looks without being woken.
 const SWEEP: Duration = Duration::from_millis(500);
 const BATCH: u32 = 256;
 
 /// Runs until shutdown.
-pub async fn run(backend: Backend, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn run(backend: Backend, leadership: Option<Leadership>, shutdown: Shutdown) -> anyhow::Result<()> {
     loop {
         let woken = backend.nudge.notified();
         let moved = step(&backend).await?;
@@ -25,8 +27,18 @@ pub async fn run(backend: Backend, shutdown: Shutdown) -> anyhow::Result<()> {
         }
         tokio::select! {
             () = woken => {}
-            () = tokio::time::sleep(SWEEP) => {}
+            () = time_to_sweep(leadership.as_ref()) => {}
             () = shutdown.ended() => return Ok(()),
+        }
+    }
+}
+
+async fn time_to_sweep(leadership: Option<&Leadership>) {
+    let Some(leadership) = leadership else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        if leadership.holds() {
+            return;
         }
     }
 }

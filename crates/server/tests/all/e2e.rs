@@ -45,7 +45,12 @@ fn terminal(bodies: &[Value]) -> &Value {
 
 #[tokio::test]
 async fn normal_call_until_the_host_ends_it() {
-    let (server, hook) = (Server::start(""), Receiver::start().await);
+    normal_call(&Server::start("")).await;
+}
+
+/// A whole call, with everything that is to come of it.
+pub(crate) async fn normal_call(server: &Server) {
+    let hook = Receiver::start().await;
     let link = server
         .room(
             "normal",
@@ -63,7 +68,7 @@ async fn normal_call_until_the_host_ends_it() {
     );
 
     // What was heard: right tones, right times, right people.
-    assert_heard(&server, &bot, "normal", &[("ada", 440.0, 2), ("grace", 880.0, 1)]).await;
+    assert_heard(server, &bot, "normal", &[("ada", 440.0, 2), ("grace", 880.0, 1)]).await;
     let spans = server.get(&format!("/api/v1/bots/{bot}/get_speaker_timeline")).await;
     let order: Vec<&str> =
         spans["chunks"].as_array().unwrap().iter().map(|c| c["speakerName"].as_str().unwrap()).collect();

@@ -49,18 +49,23 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let (data, log) = (dir.path().join("data"), dir.path().join("log"));
         let stderr = std::fs::File::create(&log).unwrap();
-        let mut server = Self::start_with(&data, extra_config, Stdio::from(stderr), "trace");
+        let mut server = Self::start_with("all", &data, extra_config, Stdio::from(stderr), "trace");
         server.dir = Some(dir);
         (server, log)
     }
 
     /// On a data directory that may have been used before.
     pub(crate) fn start_in(data: &Path, extra_config: &str) -> Self {
-        let level = std::env::var("MUSTER_LOG").unwrap_or_else(|_| "info".into());
-        Self::start_with(data, extra_config, Stdio::inherit(), &level)
+        Self::start_role("all", data, extra_config)
     }
 
-    fn start_with(data: &Path, extra_config: &str, stderr: Stdio, level: &str) -> Self {
+    /// A process with a part of the work.
+    pub(crate) fn start_role(role: &str, data: &Path, extra_config: &str) -> Self {
+        let level = std::env::var("MUSTER_LOG").unwrap_or_else(|_| "info".into());
+        Self::start_with(role, data, extra_config, Stdio::inherit(), &level)
+    }
+
+    fn start_with(role: &str, data: &Path, extra_config: &str, stderr: Stdio, level: &str) -> Self {
         std::fs::create_dir_all(data).unwrap();
         let config = data.with_extension("toml");
         std::fs::write(
@@ -74,7 +79,7 @@ impl Server {
             command.env_remove(name);
         }
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["serve", role, "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .arg("--config")
             .arg(&config)

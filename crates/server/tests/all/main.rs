@@ -7,6 +7,7 @@ mod crash;
 mod deepgram;
 mod e2e;
 mod easyrtc;
+mod fleet;
 mod harness;
 mod live;
 mod sdk;

@@ -1,0 +1,163 @@
+//! The parts of a process, each a supervised task.
+
+use std::fs::{OpenOptions, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use muster_hooks::guard::Policy;
+use muster_platform::pack::Packs;
+use muster_session::WorkerId;
+use object_store::ObjectStore;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::engines::Engines;
+use crate::roles::leader::Leadership;
+use crate::roles::{self, Backend};
+use crate::supervise::{OnFailure, Shutdown, Supervisor};
+
+/// The only process that can have an embedded store. After a crash it leads again at once.
+const ONLY_PROCESS: &str = "embedded";
+
+pub(super) fn hooks(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    backend: &Backend,
+    guard: &Policy,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let clock = backend.clock.clone();
+    let deliverer = muster_hooks::deliver::Deliverer::new(
+        Arc::clone(&backend.store),
+        backend.queue.clone(),
+        muster_hooks::deliver::Settings {
+            guard: guard.clone(),
+            signing_secret: config.hooks.signing_secret.clone(),
+            timeout: config.hooks.timeout,
+            concurrency: config.hooks.concurrency as usize,
+        },
+        move || clock.now(),
+    )
+    .context("hooks")?;
+    let (deliverer, token) = (Arc::new(deliverer), shutdown.ending_token());
+    supervisor.run("hooks", OnFailure::Restart, move || {
+        let (deliverer, token) = (Arc::clone(&deliverer), token.clone());
+        async move { deliverer.run(token).await.context("delivering webhooks") }
+    });
+    Ok(())
+}
+
+pub(super) fn media(
+    supervisor: &mut Supervisor,
+    backend: &Backend,
+    storage: &Arc<dyn object_store::ObjectStore>,
+    engines: &Arc<Engines>,
+    shutdown: &Shutdown,
+) {
+    let setup = roles::media::MediaSetup { storage: Arc::clone(storage), engines: Arc::clone(engines), concurrency: 2 };
+    let (backend, shutdown) = (backend.clone(), shutdown.clone());
+    supervisor
+        .run("media", OnFailure::Restart, move || roles::media::run(backend.clone(), setup.clone(), shutdown.clone()));
+}
+
+/// Publishes what this process commits, and what was left behind when it leads.
+pub(super) fn relay(
+    supervisor: &mut Supervisor,
+    backend: &Backend,
+    leadership: Option<&Leadership>,
+    shutdown: &Shutdown,
+) {
+    let (backend, leadership, shutdown) = (backend.clone(), leadership.cloned(), shutdown.clone());
+    supervisor.run("relay", OnFailure::Restart, move || {
+        roles::relay::run(backend.clone(), leadership.clone(), shutdown.clone())
+    });
+}
+
+/// Leads when nobody else does, and then moves on what time alone changes.
+pub(super) fn control(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    backend: &Backend,
+    storage: &Arc<dyn ObjectStore>,
+    shutdown: &Shutdown,
+) -> Leadership {
+    let owner = if config.is_shared() { Uuid::new_v4().to_string() } else { ONLY_PROCESS.to_owned() };
+    let (seat, leadership) = roles::leader::seat(backend.clone(), owner, config.control.lead);
+    {
+        let shutdown = shutdown.clone();
+        supervisor.run("leader", OnFailure::Restart, move || seat.clone().keep(shutdown.clone()));
+    }
+    let (backend, storage, shutdown) = (backend.clone(), Arc::clone(storage), shutdown.clone());
+    let leading = leadership.clone();
+    supervisor.run("control", OnFailure::Restart, move || {
+        roles::control::run(backend.clone(), Arc::clone(&storage), leading.clone(), shutdown.clone())
+    });
+    leadership
+}
+
+pub(super) async fn worker(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    backend: &Backend,
+    packs: &Arc<Packs>,
+    storage: &Url,
+    engines: &Arc<Engines>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<CancellationToken> {
+    let state_dir = config.data_dir.join("bots");
+    std::fs::create_dir_all(&state_dir).context("the bots' directory")?;
+    let state_dir = state_dir.canonicalize().context("the bots' directory")?;
+    let lock = lock(&config.data_dir)?;
+    let swept = muster_runtime::sweep_strays(&state_dir).await.context("ending bots of an earlier run")?;
+    if swept > 0 {
+        tracing::warn!(bots = swept, "ended bots that an earlier run of this server left behind");
+    }
+    let program = std::env::current_exe().context("the path of this program")?;
+    let launcher = muster_runtime::Launcher {
+        program,
+        args: vec!["run-bot".to_owned()],
+        launch_deadline: config.worker.launch_deadline,
+        state_dir: state_dir.clone(),
+    };
+    let setup = roles::worker::WorkerSetup {
+        id: WorkerId::new(format!("worker-{}", Uuid::new_v4().as_simple())),
+        config: config.worker.clone(),
+        browser: config.browser.clone(),
+        launcher: Arc::new(launcher),
+        packs: Arc::clone(packs),
+        storage: storage.clone(),
+        engines: Arc::clone(engines),
+        allow_private: config.hooks.allow_private.clone(),
+        profile_root: state_dir,
+    };
+    let idle = CancellationToken::new();
+    let (backend, shutdown, drained) = (backend.clone(), shutdown.clone(), idle.clone());
+    supervisor.run("worker", OnFailure::Restart, move || {
+        let work = roles::worker::run(backend.clone(), setup.clone(), shutdown.clone());
+        let (drained, lock) = (drained.clone(), Arc::clone(&lock));
+        async move {
+            let _lock = lock;
+            work.await?;
+            drained.cancel();
+            Ok(())
+        }
+    });
+    Ok(idle)
+}
+
+/// Two workers in one directory would take each other's bots for strays. Let go when the process ends.
+fn lock(data: &Path) -> anyhow::Result<Arc<std::fs::File>> {
+    let path = data.join("bots.lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.with_context(|| format!("opening {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Arc::new(file)),
+        Err(TryLockError::WouldBlock) => {
+            anyhow::bail!("another worker uses {}: give each its own data_dir (--data-dir)", data.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+}

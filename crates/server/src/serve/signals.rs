@@ -1,0 +1,32 @@
+//! Signals, and what each means.
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use crate::supervise::Shutdown;
+
+/// The first signal drains, the second makes running bots leave now. Returns when no bot is left, or when a task
+/// failed that the server cannot do without.
+pub(super) async fn wait(shutdown: &Shutdown, idle: &CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
+    }
+    shutdown.drain();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = idle.cancelled() => return Ok(()),
+        () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
+    }
+    shutdown.hurry();
+    tracing::info!("leaving running calls now");
+    tokio::select! {
+        () = idle.cancelled() => Ok(()),
+        () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
+    }
+}
