@@ -37,6 +37,26 @@ impl FromRequestParts<ApiState> for Caller {
     }
 }
 
+/// Whoever runs this installation: a key of the tenant `default`, which the first start makes. Other tenants' keys are refused
+/// (403): workers are common to all of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operator;
+
+impl FromRequestParts<ApiState> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if caller.tenant.as_str() != keys::DEFAULT_TENANT {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "This is for the operator: a key of the tenant `default`",
+            ));
+        }
+        Ok(Self)
+    }
+}
+
 fn token(parts: &Parts) -> Option<&str> {
     let header = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = header.trim().split_once(' ')?;

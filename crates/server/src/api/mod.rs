@@ -24,6 +24,7 @@ mod request_id;
 mod scheduled;
 mod state;
 mod transcripts;
+mod workers;
 
 use std::sync::Arc;
 
@@ -97,6 +98,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(bots::ledger::replay))
         .routes(routes!(scheduled::list))
         .routes(routes!(scheduled::change, scheduled::remove))
+        .routes(routes!(workers::list))
+        .routes(routes!(workers::drain))
         .routes(routes!(openapi::document));
     OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", bots.merge(data).merge(rest))

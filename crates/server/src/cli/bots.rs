@@ -1,10 +1,10 @@
 //! `muster bots`: a client of a running server, over nothing but its public API.
 
-mod client;
+pub(super) mod client;
 mod create;
 mod list;
 mod show;
-mod text;
+pub(super) mod text;
 mod watch;
 
 use std::process::ExitCode;
@@ -31,13 +31,21 @@ pub struct BotsArgs {
 
 /// Which server, and how to answer.
 #[derive(Debug, Args)]
-struct Connection {
+pub(super) struct Connection {
     /// Base URL of the server.
     #[arg(long, global = true, env = "MUSTER_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = server_url)]
     server: Url,
     /// Machine-readable output: the server's own JSON; JSON lines when watching.
     #[arg(long, global = true)]
-    json: bool,
+    pub(super) json: bool,
+}
+
+impl Connection {
+    /// With the key from MUSTER_API_KEY.
+    pub(super) fn client(self) -> anyhow::Result<Client> {
+        let key = std::env::var("MUSTER_API_KEY").ok().filter(|key| !key.trim().is_empty());
+        Client::new(self.server, key)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,9 +97,8 @@ fn server_url(text: &str) -> Result<Url, String> {
 ///
 /// Whatever kept the server from doing it, with the way to mend it.
 pub async fn run(args: BotsArgs) -> anyhow::Result<ExitCode> {
-    let Connection { server, json } = args.to;
-    let key = std::env::var("MUSTER_API_KEY").ok().filter(|key| !key.trim().is_empty());
-    let client = Client::new(server, key)?;
+    let json = args.to.json;
+    let client = args.to.client()?;
     match args.command {
         BotsCommand::Create(args) => create::run(&client, args, json).await,
         BotsCommand::List(args) => list::run(&client, &args, json).await,

@@ -3,6 +3,7 @@
 pub mod bots;
 pub mod doctor;
 mod log;
+pub mod workers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Serve(ServeArgs),
     /// Create, list, show, watch and remove bots on a running server.
     Bots(bots::BotsArgs),
+    /// List the workers of a running fleet, and make one take no more bots.
+    Workers(workers::WorkersArgs),
     /// Check this machine and say how to fix what is missing.
     Doctor(DoctorArgs),
     /// Show the configuration.
@@ -121,6 +124,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Bots(args) => runtime()?.block_on(bots::run(args)),
+        Command::Workers(args) => runtime()?.block_on(workers::run(args)),
         Command::Doctor(args) => {
             let config = Config::load(&args.config.sources()?)?;
             runtime()?.block_on(doctor::run(&config, args.json))

@@ -21,6 +21,11 @@ const BATCH: u32 = 256;
 /// A pass this long after the one before it means that the whole machine stood still: workers get time to renew first.
 const STALL: Duration = Duration::from_secs(5);
 
+/// A worker that was not heard of for so long is forgotten.
+const FORGET_WORKERS: Duration = Duration::from_secs(3_600);
+/// How often that is looked at.
+const LOOK_AT_WORKERS: Duration = Duration::from_secs(60);
+
 /// Runs until shutdown.
 pub async fn run(
     backend: Backend,
@@ -29,6 +34,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut last = backend.clock.now();
+    let mut looked = last;
     loop {
         let now = backend.clock.now();
         if now.since(last) > STALL {
@@ -37,6 +43,10 @@ pub async fn run(
         }
         if leadership.holds() {
             step(&backend, &storage).await?;
+            if now.since(looked) >= LOOK_AT_WORKERS {
+                forget_workers(&backend).await?;
+                looked = now;
+            }
         }
         last = backend.clock.now();
         tokio::select! {
@@ -71,6 +81,18 @@ pub async fn step(backend: &Backend, storage: &Arc<dyn ObjectStore>) -> anyhow::
         let bot = session.id;
         if let Err(error) = expire(backend, storage, session).await {
             tracing::warn!(%bot, error = format!("{error:#}"), "an expired session could not be removed; trying again");
+        }
+    }
+    Ok(())
+}
+
+/// A worker that ends says so; this is for those that could not.
+pub async fn forget_workers(backend: &Backend) -> anyhow::Result<()> {
+    let now = backend.clock.now();
+    for worker in backend.store.workers().await.context("looking for workers")? {
+        if now.since(worker.record.seen_at) >= FORGET_WORKERS {
+            tracing::warn!(worker = %worker.record.id, host = worker.record.host, "not heard of for long; forgotten");
+            backend.store.forget_worker(&worker.record.id).await.context("forgetting a worker")?;
         }
     }
     Ok(())

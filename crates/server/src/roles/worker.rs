@@ -5,6 +5,7 @@
 
 mod attend;
 mod leases;
+mod registry;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use muster_session::{Input, Session, WorkerId};
 use muster_store::StoreError;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{ApplyError, Backend};
@@ -30,9 +32,9 @@ use leases::Leases;
 
 /// How long a message is held while its session is acquired.
 const MESSAGE_LEASE: Duration = Duration::from_secs(60);
-/// Long poll.
 /// Pause after trouble with the queue.
 const QUEUE_RETRY: Duration = Duration::from_secs(1);
+/// Long poll.
 const WAIT: Duration = Duration::from_secs(20);
 
 /// Everything a worker needs besides the backend.
@@ -62,13 +64,22 @@ pub struct WorkerSetup {
 pub async fn run(backend: Backend, setup: WorkerSetup, shutdown: Shutdown) -> anyhow::Result<()> {
     let slots = Arc::new(Semaphore::new(setup.config.max_concurrent_bots as usize));
     let leases = Leases::new(setup.id.clone(), setup.config.lease);
-    let renewing = leases.clone().keep(backend.clone(), setup.config.heartbeat);
+    let asked = CancellationToken::new();
+    let renewing = async {
+        let renewing = leases.clone().keep(backend.clone(), setup.config.heartbeat);
+        tokio::join!(renewing, registry::keep(&backend, &setup, &leases, asked.clone()))
+    };
     tokio::pin!(renewing);
     let mut bots = JoinSet::new();
-    let receiving = receive(&backend, &setup, &leases, &slots, &mut bots, &shutdown);
+    let receiving = async {
+        receive(&backend, &setup, &leases, &slots, &mut bots, &shutdown, &asked).await?;
+        // Asked to take no more: it stays, with the calls it has, until it is stopped.
+        shutdown.drained().await;
+        anyhow::Ok(())
+    };
     tokio::select! {
         result = receiving => result?,
-        () = &mut renewing => {}
+        _ = &mut renewing => {}
     }
     if !bots.is_empty() {
         tracing::info!(calls = bots.len(), "draining: waiting for running calls; a second signal ends them now");
@@ -78,12 +89,14 @@ pub async fn run(backend: Backend, setup: WorkerSetup, shutdown: Shutdown) -> an
     let mut told = false;
     loop {
         tokio::select! {
-            bot = bots.join_next() => if bot.is_none() { return Ok(()) },
-            () = &mut renewing => {}
+            bot = bots.join_next() => if bot.is_none() { break },
+            _ = &mut renewing => {}
             () = shutdown.hurried(), if !told => { told = true; leases.stop_all(); }
             () = &mut deadline, if !told => { told = true; leases.stop_all(); }
         }
     }
+    registry::leave(&backend, &setup).await;
+    Ok(())
 }
 
 async fn receive(
@@ -93,17 +106,20 @@ async fn receive(
     slots: &Arc<Semaphore>,
     bots: &mut JoinSet<()>,
     shutdown: &Shutdown,
+    asked: &CancellationToken,
 ) -> anyhow::Result<()> {
     loop {
         // The permit comes first: what is received is what fits.
         let permit = tokio::select! {
             permit = slots.clone().acquire_owned() => permit.context("the slots are never closed")?,
             () = shutdown.drained() => return Ok(()),
+            () = asked.cancelled() => return Ok(()),
         };
         while bots.try_join_next().is_some() {}
         let received = tokio::select! {
             received = backend.queue.receive(Topic::Jobs, 1, MESSAGE_LEASE, WAIT) => received,
             () = shutdown.drained() => return Ok(()),
+            () = asked.cancelled() => return Ok(()),
         };
         // Trouble with the queue is waited out: the calls that run have nothing to do with it.
         let received = match received {

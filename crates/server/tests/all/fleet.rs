@@ -83,3 +83,57 @@ async fn a_worker_killed_before_admission_is_replaced_by_another() {
     // The API has the recording that the hooks process joined of what the worker stored.
     assert!(!api.recording(&bot).await.is_empty());
 }
+
+/// A worker that was asked to take no more bots keeps its call and leaves the next bot to another.
+#[tokio::test]
+async fn a_drained_worker_keeps_its_call_and_takes_no_other() {
+    let Some(shared) = Shared::new() else { return };
+    let hook = Receiver::start().await;
+    let api = shared.process("api", "api");
+    let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));
+    let mut first = shared.process("worker", "worker-1");
+    let people = json!([{"id": "ada", "name": "Ada", "joins_at": 0}]);
+    let mut calls = Vec::new();
+    for room in ["drained-1", "drained-2"] {
+        let link = api.room(room, json!({"participants": people})).await;
+        let request = json!({"meeting_link": link, "callback_url": hook.url, "custom_attributes": {"case": "e2e"}});
+        let bot = api.create(request).await;
+        if calls.is_empty() {
+            hook.event(&bot, "bot.inmeeting").await;
+            let workers = api.get("/api/v1/workers").await["workers"].take();
+            let [worker] = workers.as_array().unwrap().as_slice() else { panic!("one worker: {workers}") };
+            let path = format!("/api/v1/workers/{}/drain", worker["worker_id"].as_str().unwrap());
+            assert_eq!(api.call("POST", &path, None).await.0, 200);
+            // Heard with a beat after the request: the one that says that it is draining comes with the next list.
+            let asked = worker["seen_at"].as_str().unwrap().to_owned();
+            let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+            let mut beats = std::collections::BTreeSet::from([asked]);
+            while beats.len() < 4 {
+                ticks.tick().await;
+                let seen = api.get("/api/v1/workers").await["workers"][0].take();
+                assert_eq!(seen["status"], "draining");
+                beats.insert(seen["seen_at"].as_str().unwrap().to_owned());
+            }
+        }
+        calls.push((room, bot));
+    }
+    let second = shared.process("worker", "worker-2");
+    hook.event(&calls[1].1, "bot.inmeeting").await;
+    assert!(!second.bot_processes().is_empty() && !first.bot_processes().is_empty());
+    for (room, bot) in &calls {
+        api.act(room, json!({"do": "end"})).await;
+        assert_lawful(&hook.done(bot).await);
+    }
+    // A worker that ends is gone from the list.
+    first.terminate();
+    let (first, status) = tokio::task::spawn_blocking(move || {
+        let status = first.wait_exit();
+        (first, status)
+    })
+    .await
+    .unwrap();
+    assert!(status.success(), "{status}");
+    drop(first);
+    assert_eq!(api.get("/api/v1/workers").await["workers"].as_array().unwrap().len(), 1);
+    assert_eq!(api.call("POST", "/api/v1/workers/nobody/drain", None).await.0, 404);
+}

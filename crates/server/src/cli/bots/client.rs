@@ -14,7 +14,7 @@ const EXCERPT_CHARS: usize = 120;
 
 /// A server and the key for it.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in crate::cli) struct Client {
     http: reqwest::Client,
     server: Url,
     key: Option<String>,
@@ -22,7 +22,7 @@ pub(super) struct Client {
 
 /// Why a call did not do what it was to do. Each text names the cause and the way to mend it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
+pub(in crate::cli) enum ClientError {
     #[error(
         "no server answers at {server} ({detail}). Is `muster serve` running there? Another address is given with --server or MUSTER_SERVER"
     )]
@@ -34,9 +34,9 @@ pub(super) enum ClientError {
     )]
     NoKey,
     #[error(
-        "the server does not know the API key in MUSTER_API_KEY: it may belong to another server, or to a data directory that is gone"
+        "the server refuses the API key in MUSTER_API_KEY ({message}): it may belong to another server, or to a data directory that is gone"
     )]
-    WrongKey,
+    WrongKey { message: String },
     #[error("{server} answers, but not as a Muster server does ({detail}); check --server and MUSTER_SERVER")]
     NotMuster { server: Url, detail: String },
     #[error("{message}")]
@@ -47,13 +47,13 @@ pub(super) enum ClientError {
 
 impl ClientError {
     /// True when the same call may succeed a little later.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(in crate::cli) fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Timeout { .. } | Self::Broken { .. })
     }
 }
 
 impl Client {
-    pub(super) fn new(server: Url, key: Option<String>) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn new(server: Url, key: Option<String>) -> anyhow::Result<Self> {
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(muster_hooks::tls::client_config())
             .user_agent(muster_hooks::client::USER_AGENT)
@@ -67,7 +67,11 @@ impl Client {
     }
 
     /// `GET /api/v1/{path}` with query parameters.
-    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<(StatusCode, Value), ClientError> {
+    pub(in crate::cli) async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<(StatusCode, Value), ClientError> {
         let mut url = self.url(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -76,7 +80,7 @@ impl Client {
     }
 
     /// `POST /api/v1/{path}`; no body if it is null.
-    pub(super) async fn post(
+    pub(in crate::cli) async fn post(
         &self,
         path: &str,
         body: &Value,
@@ -93,7 +97,7 @@ impl Client {
     }
 
     /// `bot_details` of a bot.
-    pub(super) async fn detail(&self, bot: BotId) -> Result<Value, ClientError> {
+    pub(in crate::cli) async fn detail(&self, bot: BotId) -> Result<Value, ClientError> {
         let (_, mut answer) = self.get(&format!("bots/{bot}/detail"), &[]).await?;
         match answer.get_mut("bot_details").map(Value::take) {
             Some(details @ Value::Object(_)) => Ok(details),
@@ -145,7 +149,7 @@ impl Client {
         };
         match status {
             StatusCode::UNAUTHORIZED => ClientError::NoKey,
-            StatusCode::FORBIDDEN => ClientError::WrongKey,
+            StatusCode::FORBIDDEN => ClientError::WrongKey { message: message.to_owned() },
             status if status.is_server_error() => ClientError::Broken {
                 status,
                 message: message.to_owned(),
@@ -209,7 +213,7 @@ mod tests {
     async fn refusals_say_what_to_do() {
         for (status, body, wanted) in [
             (401, json!({"message": "no"}), "set MUSTER_API_KEY"),
-            (403, json!({"message": "no"}), "does not know the API key"),
+            (403, json!({"message": "no"}), "refuses the API key"),
             (404, json!({"message": "There is no such bot"}), "There is no such bot"),
             (503, json!({"message": "The store is out of reach"}), "HTTP 503"),
             (404, json!(["x"]), "not as a Muster server"),

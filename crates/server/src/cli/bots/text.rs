@@ -6,12 +6,12 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 /// Prints a line. A reader that went away (`| head`) is no error of ours.
-pub(super) fn print_line(line: &str) {
+pub(in crate::cli) fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// `7 s`, `1:05 min`, `2:00:09 h`.
-pub(super) fn duration(length: Duration) -> String {
+pub(in crate::cli) fn duration(length: Duration) -> String {
     let seconds = length.as_secs();
     let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {
@@ -22,12 +22,12 @@ pub(super) fn duration(length: Duration) -> String {
 }
 
 /// `2026-01-31 09:00:05` in the given zone; what is not a time stays as it is.
-pub(super) fn date_time(rfc3339: &str, zone: &TimeZone) -> String {
+pub(in crate::cli) fn date_time(rfc3339: &str, zone: &TimeZone) -> String {
     local(rfc3339, zone, "%Y-%m-%d %H:%M:%S")
 }
 
 /// `09:00:05` in the given zone.
-pub(super) fn time(rfc3339: &str, zone: &TimeZone) -> String {
+pub(in crate::cli) fn time(rfc3339: &str, zone: &TimeZone) -> String {
     local(rfc3339, zone, "%H:%M:%S")
 }
 
@@ -39,7 +39,7 @@ fn local(rfc3339: &str, zone: &TimeZone, format: &str) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces apart, nothing at the end of lines.
-pub(super) fn table(rows: &[Vec<String>]) -> Vec<String> {
+pub(in crate::cli) fn table(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
@@ -51,7 +51,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> Vec<String> {
 }
 
 /// At most `chars` characters on one line, control characters taken out: a name may come from anywhere.
-pub(super) fn short(text: &str, chars: usize) -> String {
+pub(in crate::cli) fn short(text: &str, chars: usize) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if clean.chars().count() <= chars {
         return clean;

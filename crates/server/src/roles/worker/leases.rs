@@ -71,6 +71,11 @@ impl Leases {
         Holding { bot, fencing, held: Arc::clone(&self.held), orders: receiver }
     }
 
+    /// How many are held.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.lock().len()).unwrap_or(u32::MAX)
+    }
+
     /// Every bot has to leave: the worker is going down.
     pub(super) fn stop_all(&self) {
         for held in self.lock().values() {

@@ -152,3 +152,15 @@ async fn liveness_is_unconditional_and_readiness_ends_with_draining() {
     let body = reply.expect(503);
     assert_eq!((&body["ready"], &body["draining"], &body["store"]), (&json!(false), &json!(true), &json!(true)));
 }
+
+/// Workers are common to all tenants: only the operator sees them.
+#[tokio::test]
+async fn workers_are_for_the_operator() {
+    let api = Api::start().await;
+    for path in ["/api/v1/workers", "/api/v1/workers/x/drain"] {
+        let method = if path.ends_with("drain") { Method::POST } else { Method::GET };
+        let auth = format!("Token {KEY}");
+        let reply = api.call(method, path, &[("authorization", &auth)], "").await;
+        assert!(reply.refusal(403).contains("operator"), "{path}");
+    }
+}

@@ -37,7 +37,11 @@ async fn every_documented_operation_is_routed_and_guarded() {
     let document = document();
     let mut operations = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
-        let concrete = path.replace("{bot_id}", "x").replace("{transcript_id}", "x").replace("{path}", "x");
+        let concrete = path
+            .replace("{bot_id}", "x")
+            .replace("{transcript_id}", "x")
+            .replace("{path}", "x")
+            .replace("{worker_id}", "x");
         for (method, operation) in item.as_object().unwrap() {
             operations += 1;
             let method: Method = method.to_uppercase().parse().unwrap();

@@ -1,0 +1,116 @@
+//! `muster workers`: the workers of a running fleet.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::bots::Connection;
+use super::bots::text::{date_time, print_line, short, table};
+
+const HOST_CHARS: usize = 30;
+
+/// Arguments of `muster workers`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  muster workers list\n  muster workers drain worker-5d1f0c6e2b8a4f73\n\nThe API key is read from MUSTER_API_KEY; it has to be one of the tenant `default`."
+)]
+pub struct WorkersArgs {
+    #[command(flatten)]
+    to: Connection,
+    #[command(subcommand)]
+    command: WorkersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum WorkersCommand {
+    /// Every worker: where it is, how many bots it has and can have, and when it was heard of.
+    List,
+    /// Make a worker take no more bots. Its calls go on, and the process stays until it is stopped.
+    Drain {
+        /// The worker's id, as `list` says it.
+        #[arg(value_name = "ID", value_parser = worker_id)]
+        worker: String,
+    },
+}
+
+/// It becomes a part of an address.
+fn worker_id(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if text.is_empty() || !text.chars().all(allowed) {
+        return Err("a worker's id has letters, digits, - and _; `muster workers list` shows them".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Runs a command and answers the exit code.
+///
+/// # Errors
+///
+/// Whatever kept the server from doing it, with the way to mend it.
+pub async fn run(args: WorkersArgs) -> anyhow::Result<ExitCode> {
+    let json = args.to.json;
+    let client = args.to.client()?;
+    match args.command {
+        WorkersCommand::List => {
+            let (_, answer) = client.get("workers", &[]).await?;
+            match json {
+                true => print_line(&answer["workers"].to_string()),
+                false => lines(&answer, &TimeZone::system()).iter().for_each(|line| print_line(line)),
+            }
+        }
+        WorkersCommand::Drain { worker } => {
+            let (_, answer) = client.post(&format!("workers/{worker}/drain"), &Value::Null, None).await?;
+            match json {
+                true => print_line(&answer.to_string()),
+                false => print_line(answer["message"].as_str().unwrap_or("The worker will take no more bots")),
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines(answer: &Value, zone: &TimeZone) -> Vec<String> {
+    let workers = answer["workers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if workers.is_empty() {
+        return vec!["No workers.".to_owned()];
+    }
+    let mut rows = vec![["ID", "STATUS", "BOTS", "HOST", "VERSION", "SEEN"].map(str::to_owned).to_vec()];
+    rows.extend(workers.iter().map(|worker| {
+        let text = |key: &str| worker[key].as_str().unwrap_or_default();
+        vec![
+            text("worker_id").to_owned(),
+            text("status").to_owned(),
+            format!("{}/{}", worker["running"], worker["capacity"]),
+            short(text("host"), HOST_CHARS),
+            text("version").to_owned(),
+            date_time(text("seen_at"), zone),
+        ]
+    }));
+    table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_is_a_line() {
+        let worker = json!({"worker_id": "w", "status": "active", "running": 2, "capacity": 8, "host": "h",
+            "version": "1", "seen_at": "2026-01-31T09:00:00.000Z"});
+        let want = ["ID  STATUS  BOTS  HOST  VERSION  SEEN", "w   active  2/8   h     1        2026-01-31 09:00:00"];
+        assert_eq!(lines(&json!({"workers": [worker]}), &TimeZone::UTC), want);
+        assert_eq!(lines(&json!({"workers": []}), &TimeZone::UTC), ["No workers."]);
+    }
+
+    #[test]
+    fn an_id_stays_in_its_segment() {
+        assert!(worker_id("worker-1_a").is_ok());
+        for bad in ["", "../bots", "a b", "a?b"] {
+            assert!(worker_id(bad).is_err(), "{bad}");
+        }
+    }
+}
