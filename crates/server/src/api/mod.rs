@@ -14,6 +14,7 @@
 mod auth;
 mod body;
 pub mod bots;
+mod dead_letters;
 mod error;
 mod fields;
 mod media_links;
@@ -98,6 +99,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(bots::ledger::replay))
         .routes(routes!(scheduled::list))
         .routes(routes!(scheduled::change, scheduled::remove))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::requeue))
         .routes(routes!(workers::list))
         .routes(routes!(workers::drain))
         .routes(routes!(openapi::document));

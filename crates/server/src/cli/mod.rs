@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod bots;
+pub mod dlq;
 pub mod doctor;
 mod log;
 pub mod workers;
@@ -38,6 +39,8 @@ enum Command {
     Bots(bots::BotsArgs),
     /// List the workers of a running fleet, and make one take no more bots.
     Workers(workers::WorkersArgs),
+    /// List jobs that were set aside, and try one again.
+    Dlq(dlq::DlqArgs),
     /// Check this machine and say how to fix what is missing.
     Doctor(DoctorArgs),
     /// Show the configuration.
@@ -125,6 +128,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Bots(args) => runtime()?.block_on(bots::run(args)),
         Command::Workers(args) => runtime()?.block_on(workers::run(args)),
+        Command::Dlq(args) => runtime()?.block_on(dlq::run(args)),
         Command::Doctor(args) => {
             let config = Config::load(&args.config.sources()?)?;
             runtime()?.block_on(doctor::run(&config, args.json))

@@ -28,6 +28,8 @@ use transcribe::TranscribeError;
 /// The job is held for this long at a time while the work goes on.
 const LEASE: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_secs(20);
+/// Pause after trouble with the queue.
+const QUEUE_RETRY: Duration = Duration::from_secs(1);
 /// Pause before another try at what failed.
 const RETRY: Duration = Duration::from_secs(5);
 /// After this many receives a failure is final.
@@ -55,8 +57,17 @@ pub async fn run(backend: Backend, setup: MediaSetup, shutdown: Shutdown) -> any
         };
         while jobs.try_join_next().is_some() {}
         let received = tokio::select! {
-            received = backend.queue.receive(Topic::Media, 1, LEASE, WAIT) => received.context("receiving media jobs")?,
+            received = backend.queue.receive(Topic::Media, 1, LEASE, WAIT) => received,
             () = shutdown.ended() => break,
+        };
+        // Trouble with the queue is waited out: the jobs that run go on.
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => {
+                tracing::warn!(%error, "media jobs cannot be received; trying again");
+                tokio::time::sleep(QUEUE_RETRY).await;
+                continue;
+            }
         };
         let Some(delivery) = received.into_iter().next() else { continue };
         let (backend, setup) = (backend.clone(), setup.clone());

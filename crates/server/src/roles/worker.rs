@@ -132,6 +132,7 @@ async fn receive(
         };
         let Some(delivery) = received.into_iter().next() else { continue };
         match claim(backend, setup, &delivery).await {
+            Err(error) if is_damage(&error) => set_aside(backend, &delivery, &error).await,
             Ok(Some(session)) => {
                 // Held before the task runs, so that an order to everybody reaches this bot too.
                 let holding = leases.hold(session.id, session.fencing);
@@ -162,6 +163,18 @@ async fn acknowledge(backend: &Backend, delivery: &JobDelivery) {
     }
 }
 
+/// No number of tries mends it. A store that is out of reach is another matter: its jobs wait, however often they come.
+fn is_damage(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ApplyError::Store(StoreError::Corrupt { .. })))
+}
+
+async fn set_aside(backend: &Backend, delivery: &JobDelivery, error: &anyhow::Error) {
+    tracing::error!(bot = %delivery.job.bot(), error = format!("{error:#}"), "a session cannot be read; its job is set aside");
+    if let Err(error) = backend.queue.dead_letter(&delivery.receipt, &format!("{error:#}")).await {
+        tracing::warn!(%error, "a job could not be set aside; it will come again");
+    }
+}
+
 /// Acquires the session of a job; `None` when the job is stale or its session is not there to be had.
 async fn claim(backend: &Backend, setup: &WorkerSetup, delivery: &JobDelivery) -> anyhow::Result<Option<Session>> {
     let Job::Run { bot, attempt } = delivery.job else {
@@ -172,10 +185,6 @@ async fn claim(backend: &Backend, setup: &WorkerSetup, delivery: &JobDelivery) -
     match backend.apply(bot, input).await {
         Ok(session) => Ok(Some(session)),
         Err(ApplyError::Missing | ApplyError::Rejected(_)) => Ok(None),
-        Err(ApplyError::Store(error @ StoreError::Corrupt { .. })) => {
-            tracing::error!(%bot, %error, "a session cannot be read");
-            Ok(None)
-        }
         Err(error) => Err(error).context("acquiring a session"),
     }
 }

@@ -1,8 +1,9 @@
 use axum::body::Body;
 use axum::http::{Method, Request};
+use muster_session::job::{Job, Topic};
 use serde_json::json;
 
-use super::harness::{Api, KEY, MEET, OTHER_KEY};
+use super::harness::{Api, KEY, MEET, OPERATOR_KEY, OTHER_KEY};
 
 #[tokio::test]
 async fn no_usable_key_is_401_and_a_wrong_one_403() {
@@ -153,14 +154,43 @@ async fn liveness_is_unconditional_and_readiness_ends_with_draining() {
     assert_eq!((&body["ready"], &body["draining"], &body["store"]), (&json!(false), &json!(true), &json!(true)));
 }
 
-/// Workers are common to all tenants: only the operator sees them.
+/// Workers and queues are common to all tenants: only the operator sees them.
 #[tokio::test]
-async fn workers_are_for_the_operator() {
+async fn the_fleet_is_for_the_operator() {
     let api = Api::start().await;
-    for path in ["/api/v1/workers", "/api/v1/workers/x/drain"] {
-        let method = if path.ends_with("drain") { Method::POST } else { Method::GET };
-        let auth = format!("Token {KEY}");
+    let auth = format!("Token {KEY}");
+    for (method, path) in [
+        (Method::GET, "/api/v1/workers"),
+        (Method::POST, "/api/v1/workers/x/drain"),
+        (Method::GET, "/api/v1/dead_letters"),
+        (Method::POST, "/api/v1/dead_letters/media/1/requeue"),
+    ] {
         let reply = api.call(method, path, &[("authorization", &auth)], "").await;
         assert!(reply.refusal(403).contains("operator"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_shown_and_put_back() {
+    let api = Api::start().await;
+    let auth = format!("Token {OPERATOR_KEY}");
+    let call = async |method, path: &str| api.call(method, path, &[("authorization", &auth)], "").await;
+    let letters = async || call(Method::GET, "/api/v1/dead_letters").await.expect(200)["dead_letters"].take();
+    assert_eq!(letters().await, json!([]));
+    let (queue, second) = (&api.state.queue, std::time::Duration::from_secs(60));
+    let bot = api.bot().await;
+    let job = Job::Deliver { bot };
+    queue.send(&job, std::time::Duration::ZERO, None).await.unwrap();
+    let taken = queue.receive(Topic::Deliveries, 1, second, second).await.unwrap();
+    queue.dead_letter(&taken[0].receipt, "on purpose").await.unwrap();
+    let found = letters().await;
+    let letter = &found[0];
+    assert_eq!((&letter["topic"], &letter["reason"]), (&json!("deliveries"), &json!("on purpose")));
+    assert_eq!(letter["job"], serde_json::to_value(&job).unwrap());
+    let path = format!("/api/v1/dead_letters/deliveries/{}/requeue", letter["id"].as_str().unwrap());
+    assert_eq!(call(Method::POST, &path).await.status, 200);
+    assert_eq!(call(Method::POST, &path).await.status, 404, "once");
+    assert_eq!(call(Method::POST, "/api/v1/dead_letters/nothing/1/requeue").await.status, 404);
+    assert_eq!(letters().await, json!([]));
+    assert_eq!(queue.receive(Topic::Deliveries, 1, second, second).await.unwrap()[0].job, job);
 }

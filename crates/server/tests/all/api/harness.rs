@@ -30,6 +30,8 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 pub(super) const KEY: &str = "mst_key-of-the-first-tenant";
+/// Of the tenant `default`.
+pub(super) const OPERATOR_KEY: &str = "mst_key-of-the-operator";
 pub(super) const OTHER_KEY: &str = "mst_key-of-the-other-tenant";
 /// 2026-09-21T14:13:20Z
 pub(super) const START_MS: i64 = 1_790_000_000_000;
@@ -93,7 +95,7 @@ impl Api {
         let now = Arc::new(AtomicI64::new(START_MS));
         let told = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp::from_millis(told.load(Ordering::SeqCst)));
-        for (key, tenant) in [(KEY, "first"), (OTHER_KEY, "other")] {
+        for (key, tenant) in [(KEY, "first"), (OTHER_KEY, "other"), (OPERATOR_KEY, keys::DEFAULT_TENANT)] {
             store.put_key(&keys::record(key, TenantId::new(tenant), "test", clock.now())).await.unwrap();
         }
         let backend = Backend { store, queue, clock, nudge: Arc::new(Notify::new()) };

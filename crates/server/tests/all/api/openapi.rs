@@ -41,7 +41,9 @@ async fn every_documented_operation_is_routed_and_guarded() {
             .replace("{bot_id}", "x")
             .replace("{transcript_id}", "x")
             .replace("{path}", "x")
-            .replace("{worker_id}", "x");
+            .replace("{worker_id}", "x")
+            .replace("{topic}", "x")
+            .replace("{letter_id}", "x");
         for (method, operation) in item.as_object().unwrap() {
             operations += 1;
             let method: Method = method.to_uppercase().parse().unwrap();

@@ -1,0 +1,80 @@
+//! Jobs that were set aside, for the operator.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use muster_session::job::Topic;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::auth::Operator;
+use super::error::{ApiError, Message};
+use super::state::ApiState;
+
+/// Most of a topic that are listed.
+const LIMIT: u32 = 1_000;
+
+/// What was set aside.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeadLetters {
+    /// By topic, the oldest of each first, at most 1,000 of each.
+    dead_letters: Vec<DeadLetter>,
+}
+
+/// A job that nobody will try again by itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeadLetter {
+    /// `jobs`, `media` or `deliveries`.
+    topic: &'static str,
+    id: String,
+    /// Why it was set aside.
+    reason: String,
+    /// The job, or the text of a message that is none.
+    job: Value,
+}
+
+/// Jobs that were set aside
+///
+/// For the operator: a key of the tenant `default`.
+#[utoipa::path(
+    get, path = "/dead_letters", tag = "extensions",
+    responses((status = 200, body = DeadLetters), (status = 403, body = Message))
+)]
+pub(crate) async fn list(State(state): State<ApiState>, _: Operator) -> Result<Json<DeadLetters>, ApiError> {
+    let mut dead_letters = Vec::new();
+    for topic in Topic::ALL {
+        let found = state.queue.dead(topic, LIMIT).await.map_err(out_of_reach)?;
+        dead_letters.extend(found.into_iter().map(|(id, payload, reason)| {
+            let job = serde_json::from_slice(&payload)
+                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&payload).into_owned()));
+            DeadLetter { topic: topic.as_str(), id, reason, job }
+        }));
+    }
+    Ok(Json(DeadLetters { dead_letters }))
+}
+
+/// Puts a job back
+///
+/// It is tried again as if for the first time. What has become of its bot since is not undone: a job that is stale by now is
+/// dropped.
+#[utoipa::path(
+    post, path = "/dead_letters/{topic}/{letter_id}/requeue", tag = "extensions",
+    params(("topic" = String, Path), ("letter_id" = String, Path)),
+    responses((status = 200, body = Message), (status = 403, body = Message), (status = 404, body = Message))
+)]
+pub(crate) async fn requeue(
+    State(state): State<ApiState>,
+    _: Operator,
+    Path((topic, id)): Path<(String, String)>,
+) -> Result<Json<Message>, ApiError> {
+    let none = || ApiError::not_found("There is no such dead letter");
+    let topic = Topic::ALL.into_iter().find(|known| known.as_str() == topic).ok_or_else(none)?;
+    if !state.queue.requeue(topic, &id).await.map_err(out_of_reach)? {
+        return Err(none());
+    }
+    Ok(Json(Message { message: "The job will be tried again".to_owned() }))
+}
+
+fn out_of_reach(error: muster_queue::QueueError) -> ApiError {
+    ApiError::unavailable("The queue is out of reach", error)
+}
