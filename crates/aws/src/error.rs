@@ -3,7 +3,6 @@
 use std::error::Error;
 
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 /// What kind of trouble a request is in: what to do next follows from it.
@@ -133,7 +132,18 @@ pub fn trouble<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug>(er
     }
 }
 
-/// The error with everything that led to it, in one line.
-pub fn describe<E: Error + 'static, R: std::fmt::Debug>(error: &SdkError<E, R>) -> String {
-    DisplayErrorContext(error).to_string()
+/// The error in one line: what the service said, or what kept it from saying anything.
+pub fn describe<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug>(error: &SdkError<E, R>) -> String {
+    if let SdkError::ServiceError(answer) = error
+        && let Some(code) = answer.err().code()
+    {
+        return format!("{code}: {}", answer.err().message().unwrap_or("without a message"));
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
