@@ -13,6 +13,7 @@ use crate::conformance::Fixture;
 use crate::conformance::samples::{
     acquire, at, create, creation, done, joining, moved, new_session, queued, renamed, step,
 };
+use crate::model::{self, Backend};
 
 /// A table of a test's own. It stays until the emulator ends.
 struct OwnTable(DynamoSettings);
@@ -37,6 +38,22 @@ impl Fixture for OwnTable {
 }
 
 crate::store_conformance!(if_there: OwnTable::new());
+
+impl Backend for OwnTable {
+    const CASES: u32 = 3;
+    const COUNTS: bool = false;
+
+    fn new() -> Self {
+        Self::new().unwrap()
+    }
+}
+
+#[test]
+fn it_behaves_as_lists_do() {
+    if OwnTable::new().is_some() {
+        model::behaves_as_lists_do::<OwnTable>();
+    }
+}
 
 #[tokio::test]
 async fn migrating_says_what_it_does_and_then_has_nothing_to_do() {
