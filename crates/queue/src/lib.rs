@@ -17,3 +17,5 @@ pub mod sqs;
 pub use contract::{Delivery, Depth, Enqueue, Limits, Queue, QueueError, Receipt};
 pub use jobs::{JobDelivery, JobQueue};
 pub use redis::RedisQueue;
+#[cfg(feature = "aws")]
+pub use sqs::{SqsQueue, SqsSettings};

@@ -13,6 +13,8 @@
 //!   monotonic clock, counted from before the request that got it. What remains is a request that is on its way when the
 //!   lease ends: it may be carried out after somebody else has received the message. A receipt from another process ends
 //!   by the wall clock, and cannot [`dead_letter`](Queue::dead_letter): the payload is only where it was received.
+//! - **Long leases**: SQS lets a message be held for 12 hours in all, extensions included. Beyond, an extension is
+//!   [`QueueError::LeaseLost`].
 //! - **Retention**: SQS drops what is 14 days old, dead letters too.
 //! - What was received 1,000 times without being settled becomes a dead letter by itself (redrive policy).
 //!

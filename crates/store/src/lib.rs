@@ -21,4 +21,6 @@ pub use contract::{
     ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, ListQuery, LogEntry,
     OutboxJob, Page, Renewed, SessionStore, StoreError,
 };
+#[cfg(feature = "aws")]
+pub use dynamodb::{DynamoSettings, DynamoStore};
 pub use redis::RedisStore;
