@@ -12,7 +12,8 @@
 //! - **Lost leases** (4): SQS may accept a receipt after its visibility timeout. So every lease is also ended here, by the
 //!   monotonic clock, counted from before the request that got it. What remains is a request that is on its way when the
 //!   lease ends: it may be carried out after somebody else has received the message. A receipt from another process ends
-//!   by the wall clock, and cannot [`dead_letter`](Queue::dead_letter): the payload is only where it was received.
+//!   by the wall clock, whether it was settled there or not, and cannot [`dead_letter`](Queue::dead_letter): the payload is
+//!   only where it was received.
 //! - **Long leases**: SQS lets a message be held for 12 hours in all, extensions included. Beyond, an extension is
 //!   [`QueueError::LeaseLost`].
 //! - **Retention**: SQS drops what is 14 days old, dead letters too.
