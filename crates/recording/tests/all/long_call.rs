@@ -256,7 +256,8 @@ async fn two_hours_of_twelve_who_drift_and_lose_and_come_and_go_are_in_place() {
             // Their own track has it, too.
             let place = u64::try_from(truth).unwrap();
             let own = manifest.participants.iter().filter(|p| p.id == ids[*id as usize].id()).flat_map(|p| &p.streams);
-            let inside = |s: &&muster_recording::Segment| s.start_ms <= place + 40 && place < s.start_ms + s.duration_ms;
+            let inside =
+                |s: &&muster_recording::Segment| s.start_ms <= place + 40 && place < s.start_ms + s.duration_ms;
             let segment = own.flat_map(|stream| &stream.segments).find(inside);
             let segment = segment.unwrap_or_else(|| panic!("speaker {id} at {truth} ms: no segment"));
             let file = store.get(&segment.path).await.unwrap().bytes().await.unwrap();
