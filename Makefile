@@ -22,7 +22,7 @@ up: ## Leave server, sandbox and Whisper running, and print a link to join from 
 	@$(WHISPER) $(DEMO) up
 
 test: ## Run every test, with real Chromium and real speech
-	@tools/setup.sh build browser speech python easyrtc redis nextest
+	@tools/setup.sh build browser speech python easyrtc redis aws nextest
 	@tools/test.sh
 
 check: ## Check formatting, lints and documentation

@@ -6,8 +6,10 @@ cd "$(dirname "$0")/.."
 cargo fmt --all --check
 # Outside the workspace. Compiling it takes C libraries that nothing else needs: `make bench-audio` does.
 cargo fmt --check --manifest-path bench/audio/Cargo.toml
-cargo clippy --workspace --all-targets --locked -- -D warnings
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+# With what is off by default, too.
+features=muster-queue/aws,muster-store/aws
+cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features "$features" --no-deps --document-private-items --locked
 # Licences and sources of what we depend on, where the tool is there (cargo install cargo-deny).
 if cargo deny --version >/dev/null 2>&1; then
   cargo deny --locked check bans licenses sources

@@ -9,6 +9,7 @@
 #   easyrtc   .tools/easyrtc with a meeting page of somebody else's, from npm
 #   nextest   cargo-nextest
 #   redis     redis-server, for the tests of its backends
+#   aws       .tools/venv-aws with an emulator of SQS and DynamoDB, for the tests of theirs
 #   peers     the resamplers that ours is measured against
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -94,6 +95,16 @@ make_venv() {
     -r tools/requirements-whisper.txt -r tools/requirements-sdk.txt
 }
 
+make_venv_aws() {
+  python3 -m venv .tools/venv-aws
+  .tools/venv-aws/bin/pip install --quiet --disable-pip-version-check --no-input -r tools/requirements-aws.txt
+}
+
+aws() {
+  python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
+  once venv-aws tools/requirements-aws.txt -- make_venv_aws
+}
+
 python() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
   once venv tools/requirements-whisper.txt tools/requirements-sdk.txt -- make_venv
@@ -137,7 +148,7 @@ peers() {
 
 for part in "$@"; do
   case $part in
-    build | browser | speech | python | easyrtc | redis | nextest | peers) "$part" ;;
+    build | browser | speech | python | easyrtc | redis | aws | nextest | peers) "$part" ;;
     *)
       say "no such part: $part"
       exit 2

@@ -9,5 +9,8 @@ export MUSTER_TEST_SDK_PYTHON=$PWD/.tools/venv/bin/python
 
 # The fuzz targets and the examples in the documentation first: the summary of the tests is to be the last thing said.
 tools/fuzz-build.sh
-cargo test --doc --workspace --locked --quiet
-tools/redis.py .tools/venv/bin/python tools/whisper.py cargo nextest run --workspace --locked "$@"
+# With what is off by default, too.
+features=muster-queue/aws,muster-store/aws
+cargo test --doc --workspace --features "$features" --locked --quiet
+tools/redis.py .tools/venv-aws/bin/python tools/aws.py .tools/venv/bin/python tools/whisper.py \
+  cargo nextest run --workspace --features "$features" --locked "$@"

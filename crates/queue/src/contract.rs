@@ -14,12 +14,15 @@ use muster_session::job::Topic;
 /// 4. [`ack`](Self::ack), [`release`](Self::release), [`extend`](Self::extend) and [`dead_letter`](Self::dead_letter) with a receipt whose
 ///    lease was lost answer [`QueueError::LeaseLost`] and change nothing.
 /// 5. A delayed message is not received before its time.
-/// 6. A second enqueue with a deduplication key that is still in the queue is accepted and adds nothing.
+/// 6. A second enqueue with a deduplication key that is still in the queue is accepted and adds nothing, if the backend
+///    [can tell](Limits::deduplicates); otherwise it is accepted and adds another message.
 /// 7. [`receive`](Self::receive) answers at once when something is there, at most `max` of it, and otherwise when something
 ///    arrives or `wait` is over, with an empty list. Dropping the future loses nothing.
 /// 8. Messages of equal readiness come roughly in the order they were enqueued; order is not promised.
 /// 9. Dead letters keep payload and reason, are not received, and can be put back with their receive count at zero.
-/// 10. [`depth`](Self::depth) counts ready, leased, delayed and dead messages and the age of the oldest ready one.
+/// 10. [`depth`](Self::depth) counts ready, leased, delayed and dead messages and the age of the oldest ready one, if the
+///     backend [can tell](Limits::exact_depth); otherwise the counts become right some time after the last change, and the
+///     age is zero.
 #[async_trait]
 pub trait Queue: Send + Sync + std::fmt::Debug + 'static {
     /// Adds a message.
@@ -118,6 +121,10 @@ pub struct Limits {
     pub max_payload_bytes: usize,
     /// Most messages in one receive.
     pub max_receive: u32,
+    /// Deduplication keys are looked at (contract 6).
+    pub deduplicates: bool,
+    /// Depth is exact at the moment it is asked for (contract 10).
+    pub exact_depth: bool,
 }
 
 /// Why a queue did not do it. Variants are what the caller does next.

@@ -54,6 +54,8 @@ const LIMITS: Limits = Limits {
     max_lease: Duration::from_secs(7 * 86_400),
     max_payload_bytes: 1 << 20,
     max_receive: 512,
+    deduplicates: true,
+    exact_depth: true,
 };
 /// A waiting receiver looks at the clock this often, in case somebody set it.
 const RECHECK: Duration = Duration::from_secs(5);

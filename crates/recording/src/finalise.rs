@@ -63,6 +63,7 @@ pub async fn finalise(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Result<Fin
         audio: Some(AudioFile { path: prefix.clone().join(AUDIO), bytes: mixed.bytes }),
         segments: mixed.segments,
         segments_skipped: mixed.skipped + tracks.skipped + notes.skipped,
+        notes_skipped: notes.skipped,
         gaps: mixed.gaps,
         participants,
         speakers: notes.spans,

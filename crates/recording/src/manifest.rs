@@ -16,6 +16,9 @@ pub struct Manifest {
     /// Segments of any kind that were left out because they could not be read.
     #[serde(default)]
     pub segments_skipped: u64,
+    /// Those of them that held notes of the bot: what was said may be missing.
+    #[serde(default)]
+    pub notes_skipped: u64,
     /// Where nothing was recorded and silence was put in: between attempts, or for segments that are missing.
     #[serde(default)]
     pub gaps: Vec<Gap>,

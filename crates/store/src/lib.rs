@@ -1,7 +1,8 @@
 //! Where sessions live.
 //!
-//! [`SessionStore`] is the contract; [`embedded`] is the backend for one machine, [`redis`] one for many. [`conformance`]
-//! is the suite that every backend passes: one function for each numbered sentence of the contract.
+//! [`SessionStore`] is the contract; [`embedded`] is the backend for one machine, [`redis`] one for many, and `dynamodb`
+//! (feature `aws`) one that is Amazon's. [`conformance`] is the suite that every backend passes: one function for each
+//! numbered sentence of the contract.
 //!
 //! The store knows nothing of the rules by which a session changes: callers read a record, let
 //! [`muster_session::Session::apply`] decide, and [`SessionStore::commit`] the result with the version they read.
@@ -9,6 +10,8 @@
 mod codec;
 pub mod conformance;
 mod contract;
+#[cfg(feature = "aws")]
+pub mod dynamodb;
 pub mod embedded;
 #[cfg(test)]
 mod model;
@@ -18,4 +21,6 @@ pub use contract::{
     ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
     LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
 };
+#[cfg(feature = "aws")]
+pub use dynamodb::{DynamoSettings, DynamoStore};
 pub use redis::RedisStore;

@@ -104,6 +104,9 @@ pub struct Pace {
     pub keep_alive: Duration,
     /// A connection is closed after so long a silence.
     pub idle: Duration,
+    /// A connection over which so much audio became nothing is closed, which settles it, and opened again: for
+    /// recognisers that do not answer what has no words.
+    pub mute: Duration,
     /// For the recogniser's last words after we asked it to close.
     pub close: Duration,
     /// Before the second attempt to reach the recogniser; doubled before each further one ...
@@ -121,6 +124,7 @@ impl Default for Pace {
             hang: Duration::from_secs(20),
             keep_alive: Duration::from_secs(4),
             idle: Duration::from_secs(30),
+            mute: Duration::from_secs(60),
             close: Duration::from_secs(10),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(10),
@@ -140,6 +144,9 @@ impl Pace {
     }
 }
 
+/// One voice may hold so many times what is left for the others.
+const SHARE: usize = 4;
+
 /// Room for samples, shared by the voices of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget(Arc<AtomicUsize>);
@@ -152,6 +159,16 @@ impl Budget {
     /// Takes room for `samples`, all or none.
     pub(crate) fn take(&self, samples: usize) -> bool {
         let fits = |left: usize| left.checked_sub(samples);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    /// As [`take`](Self::take), for one of several who has `held` already: four fifths are the most for one alone, and
+    /// the more is held by others, the less it is.
+    pub(crate) fn take_share(&self, samples: usize, held: usize) -> bool {
+        let fits = |left: usize| {
+            let left = left.checked_sub(samples)?;
+            (held.saturating_add(samples) <= left.saturating_mul(SHARE)).then_some(left)
+        };
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 

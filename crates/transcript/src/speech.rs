@@ -19,6 +19,7 @@ use url::Url;
 
 use assemblyai::AssemblyAi;
 use deepgram::Deepgram;
+pub(crate) use http::redacted;
 use openai::OpenAiCompatible;
 
 use crate::listen::{Listening, Pace};

@@ -297,3 +297,34 @@ proptest! {
         prop_assert_eq!(heard.mixed.len() as u64, heard.frames * 960);
     }
 }
+
+#[test]
+fn losses_too_short_to_be_told_from_jitter_do_not_add_up() {
+    // A loud moment every second in a sound that never stops, so that no silence lets time be made up.
+    let mut pcm = tone::sine(440.0, 60_000, 0.2, 48_000);
+    let moment = tone::sine(440.0, 20, 0.8, 48_000);
+    let moments: Vec<usize> = (1..59).map(|second| second * 48_000 + 1_234).collect();
+    moments.iter().for_each(|at| pcm[*at..][..moment.len()].copy_from_slice(&moment));
+    for every in [20, 100] {
+        let (mut mixer, mut heard) = (Mixer::new(START), Heard::default());
+        let mut lost = 0;
+        for (i, block) in (0_i64..).zip(pcm.chunks(480)) {
+            // Never one with a loud moment in it.
+            if i % every == every / 2 {
+                lost += 1;
+            } else {
+                mixer.push(1, START + i * 10_000, block);
+            }
+            heard.advance(&mut mixer, START + (i + 1) * 10_000);
+        }
+        heard.advance(&mut mixer, START + 61_000_000);
+        for at in &moments {
+            let around = at - 9_600..at + 9_600;
+            let first = around.clone().find(|i| heard.mixed[*i].unsigned_abs() > 16_000);
+            let off = first.map(|i| i.abs_diff(*at));
+            assert!(off.is_some_and(|off| off <= 40 * 48), "every {every}th: {off:?} samples off at {at}");
+        }
+        // Five of 10 ms are a hole of more than 40 ms.
+        assert!(mixer.stats().gaps >= lost / 5, "{:?}, {lost} lost", mixer.stats());
+    }
+}

@@ -5,8 +5,8 @@ use crate::FRAME;
 use crate::level::{is_silent, power};
 use crate::vad::Detector;
 
-/// A timestamp that is early by no more than this (40 ms) continues the block before; drift is corrected below it.
-const EARLY: f32 = 1_920.0;
+/// A timestamp that is off by no more than this (40 ms) can continue the block before; drift is corrected below it.
+const FAR: f32 = 1_920.0;
 /// One that is later than the last ones were by this (15 ms) comes after a hole: of a frame of 20 ms, whatever the
 /// jitter.
 const HOLE: f32 = 720.0;
@@ -156,7 +156,8 @@ impl Track {
 
     /// A block whose timestamp is off by so much follows the one before.
     fn continues(&self, off: f32) -> bool {
-        off >= -EARLY && off - self.error < HOLE
+        // Losses that are each too short to be told from jitter add up until they are far.
+        off.abs() <= FAR && off - self.error < HOLE
     }
 
     fn observe(&mut self, error: f32) {

@@ -126,14 +126,17 @@ impl Decimator {
         (frames + self.started) / self.rate.factor()
     }
 
-    /// Appends what is still inside, as if silence followed, and returns to rest.
+    /// Appends what is still inside, as if silence followed, and returns to rest. Altogether there are then
+    /// [`latency_samples`](Self::latency_samples) more outputs than the input had groups, the last one rounded up.
     pub fn finish<O: Sample>(&mut self, out: &mut Vec<O>) {
-        self.left = None;
         let silence = [0_i16; 12];
         let group = self.rate.factor() * self.channels.count();
-        for _ in 0..self.latency_samples() {
+        // What has begun has an output of its own.
+        let begun = self.started > 0 || self.left.is_some();
+        for _ in 0..self.latency_samples() + usize::from(begun) {
             self.process(&silence[..group], out);
         }
+        self.left = None;
         self.phases.clear();
         self.started = 0;
     }

@@ -20,6 +20,8 @@ use crate::live_audio::LiveAudio;
 use crate::report::{Level, Reporter};
 use crate::room::Person;
 
+/// Words that are lost are noted in steps of at least so much speech.
+const LOST_NOTE_MS: u64 = 1_000;
 /// Live copies go out in pieces of so long.
 const LIVE_FRAME_MS: u64 = 100;
 
@@ -32,6 +34,8 @@ pub(super) struct Sinks {
     words: Option<Words>,
     pressure: Pressure,
     skipped: Skipped,
+    /// Speech of which it is noted that it became no words.
+    noted_lost_ms: u64,
     voice: bool,
     meter: Meter,
     loudest_dbfs: f32,
@@ -55,6 +59,7 @@ impl Sinks {
             words: outlets.words.map(|outlet| Words::start(outlet, start)),
             pressure: Pressure::default(),
             skipped: Skipped::default(),
+            noted_lost_ms: 0,
             voice: false,
             meter: Meter::default(),
             loudest_dbfs: SILENCE_DBFS,
@@ -91,6 +96,18 @@ impl Sinks {
     fn note_words(&mut self) {
         for said in self.words.iter_mut().flat_map(Words::take) {
             self.recording.event("words", json!(said));
+        }
+        self.note_lost(LOST_NOTE_MS);
+    }
+
+    /// Notes how much speech became no words since the last such note, if it is at least so much.
+    fn note_lost(&mut self, least_ms: u64) {
+        let Some(figures) = self.words.as_ref().map(Words::figures) else { return };
+        let lost_ms = figures.dropped_ms + figures.unrecognised_ms + self.skipped.words_ms;
+        let new_ms = lost_ms.saturating_sub(self.noted_lost_ms);
+        if new_ms >= least_ms {
+            self.recording.event("words_lost", json!({"ms": new_ms}));
+            self.noted_lost_ms = lost_ms;
         }
     }
 
@@ -158,6 +175,7 @@ impl Sinks {
             if let Some(words) = &mut self.words {
                 words.hear_out(within / 2).await;
                 self.note_words();
+                self.note_lost(1);
             }
             let Self { recording, mut words, reporter, skipped, .. } = self;
             let troubles = troubles(words.as_mut());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_session::job::Topic;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::{Shared, millis, scripts};
 use crate::{Delivery, QueueError, Receipt};
@@ -47,8 +48,11 @@ pub(super) async fn claim(shared: &Arc<Shared>, topic: Topic, max: u32, lease: D
 }
 
 async fn take(shared: &Arc<Shared>, topic: Topic, max: u32, lease: Duration) -> Result<Found, QueueError> {
+    // Not a number that the server counts: one that lost its last writes would count on from before, and give the right
+    // to settle a new message to whoever held an old one.
+    let token = Uuid::new_v4().simple().to_string();
     let script = shared.script(&scripts::CLAIM, topic, |script| {
-        script.arg(max).arg(millis(lease));
+        script.arg(max).arg(millis(lease)).arg(token);
     });
     let (taken, next_in): (Vec<Taken>, i64) = script.await?;
     if taken.is_empty() {

@@ -6,6 +6,7 @@ use muster_audio::codec::Decoder;
 use muster_audio::mix::Mixer;
 use muster_audio::{FRAME, ogg, probe, tone};
 use muster_recording::{TrackId, Writer, finalise};
+use object_store::ObjectStoreExt;
 
 use crate::support::{START_MS, get, layout, memory, prefix};
 
@@ -254,10 +255,15 @@ async fn two_hours_of_twelve_who_drift_and_lose_and_come_and_go_are_in_place() {
             assert!((180..=220).contains(&(to - from)), "speaker {id}: {} ms long", to - from);
             // Their own track has it, too.
             let place = u64::try_from(truth).unwrap();
-            let mut own =
-                manifest.participants.iter().filter(|p| p.id == ids[*id as usize].id()).flat_map(|p| &p.streams);
-            let inside = |s: &muster_recording::Segment| s.start_ms <= place && place < s.start_ms + s.duration_ms;
-            assert!(own.any(|stream| stream.segments.iter().any(inside)), "speaker {id} at {truth}");
+            let own = manifest.participants.iter().filter(|p| p.id == ids[*id as usize].id()).flat_map(|p| &p.streams);
+            let inside =
+                |s: &&muster_recording::Segment| s.start_ms <= place + 40 && place < s.start_ms + s.duration_ms;
+            let segment = own.flat_map(|stream| &stream.segments).find(inside);
+            let segment = segment.unwrap_or_else(|| panic!("speaker {id} at {truth} ms: no segment"));
+            let file = store.get(&segment.path).await.unwrap().bytes().await.unwrap();
+            let found = probe::onsets(&ogg::decode(&file).unwrap(), 48_000, marker_hz(*id));
+            let near = |(from, _): &(u32, u32)| (segment.start_ms + u64::from(*from)).abs_diff(place) <= 40;
+            assert!(found.iter().any(near), "speaker {id} at {truth} ms: {found:?} from {} ms", segment.start_ms);
         }
     }
 }

@@ -32,6 +32,8 @@ const WAIT: Duration = Duration::from_secs(20);
 const QUEUE_RETRY: Duration = Duration::from_secs(1);
 /// Pause before another try at what failed.
 const RETRY: Duration = Duration::from_secs(5);
+/// How often a job under way is asked whether anybody still waits for it.
+const WATCH: Duration = Duration::from_secs(20);
 /// After this many receives a failure is final.
 const MAX_RECEIVES: u32 = 4;
 
@@ -131,12 +133,65 @@ async fn set_aside(backend: &Backend, delivery: &JobDelivery) {
 /// The work of one job. `last` turns failures of the work itself into settled, failed artifacts.
 pub async fn step(backend: &Backend, setup: &MediaSetup, job: &Job, last: bool) -> anyhow::Result<()> {
     let Some(session) = backend.store.get(job.bot()).await.context("reading the session")? else { return Ok(()) };
-    match job {
-        Job::Process { bot } if session.state == State::Processing => {
-            process(backend, setup, *bot, session, last).await
+    if !wanted(&session, job) {
+        return Ok(());
+    }
+    let work = async {
+        match job {
+            Job::Process { bot } => process(backend, setup, *bot, session.clone(), last).await,
+            Job::Transcribe { transcript, .. } => {
+                transcribe_again(backend, setup, session.clone(), *transcript, last).await
+            }
+            _ => Ok(()),
         }
-        Job::Transcribe { transcript, .. } => transcribe_again(backend, setup, session, *transcript, last).await,
-        _ => Ok(()),
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = unwanted(backend, job) => {
+            tracing::info!(bot = %session.id, "nobody waits for a media job any more; it is stopped");
+            Ok(())
+        }
+    };
+    sweep(backend, setup, &session, job).await;
+    result
+}
+
+/// True while the session waits for the work of a job.
+fn wanted(session: &Session, job: &Job) -> bool {
+    match job {
+        Job::Process { .. } => session.state == State::Processing,
+        Job::Transcribe { transcript, .. } => {
+            session.transcripts.iter().any(|t| t.id == *transcript && t.status == TranscriptStatus::Processing)
+        }
+        _ => false,
+    }
+}
+
+/// Waits until the session does not wait for the work of a job any more.
+async fn unwanted(backend: &Backend, job: &Job) {
+    loop {
+        tokio::time::sleep(WATCH).await;
+        match backend.store.get(job.bot()).await {
+            Ok(Some(session)) if wanted(&session, job) => {}
+            Ok(_) => return,
+            Err(error) => tracing::debug!(%error, "a session could not be read during its media job"),
+        }
+    }
+}
+
+/// Deletes what was stored of a transcript that came too late: nobody is told of it.
+async fn sweep(backend: &Backend, setup: &MediaSetup, before: &Session, job: &Job) {
+    let id = match job {
+        Job::Transcribe { transcript, .. } => Some(*transcript),
+        _ => before.transcript().map(|own| own.id),
+    };
+    let (Some(id), Ok(now)) = (id, backend.store.get(before.id).await) else { return };
+    let record = now.as_ref().and_then(|now| now.transcripts.iter().find(|t| t.id == id));
+    if record.is_some_and(|t| matches!(t.status, TranscriptStatus::Success | TranscriptStatus::Processing)) {
+        return;
+    }
+    if let Err(error) = transcribe::discard(setup, before, id).await {
+        tracing::warn!(bot = %before.id, transcript = %id, %error, "a transcript that came too late is left behind");
     }
 }
 

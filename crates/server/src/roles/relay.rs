@@ -48,7 +48,8 @@ pub async fn step(backend: &Backend) -> anyhow::Result<usize> {
     let now = backend.clock.now();
     let jobs = backend.store.outbox(now, BATCH).await.context("reading the outbox")?;
     for entry in &jobs {
-        let key = format!("outbox:{}", entry.id);
+        // Not the id alone: a store that was restored from a copy counts on from before, and the queue is not part of it.
+        let key = format!("outbox:{}:{}:{}", entry.id, entry.due.as_millis(), entry.job.bot());
         backend.queue.send(&entry.job, Duration::ZERO, Some(key)).await.context("publishing a job")?;
     }
     if !jobs.is_empty() {

@@ -14,10 +14,12 @@ pub(super) struct Lists {
     keys: Vec<(BotId, Option<String>)>,
     jobs_made: u64,
     deliveries_made: u64,
+    /// Equal times sort in the order of making, not by id.
+    in_order: bool,
 }
 
 impl Lists {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp, in_order: bool) -> Self {
         Self {
             now,
             sessions: Vec::new(),
@@ -26,6 +28,7 @@ impl Lists {
             keys: Vec::new(),
             jobs_made: 0,
             deliveries_made: 0,
+            in_order,
         }
     }
 
@@ -91,6 +94,21 @@ impl Lists {
         }
     }
 
+    /// Gives what has no id of the store yet the id of its like there.
+    pub(super) fn adopt(&mut self, jobs: &[OutboxJob], deliveries: &[Delivery]) {
+        let known: Vec<u64> = self.outbox.iter().map(|entry| entry.id).collect();
+        let mut fresh = jobs.iter().filter(|entry| !known.contains(&entry.id)).collect::<Vec<_>>();
+        for entry in self.outbox.iter_mut().filter(|entry| jobs.iter().all(|there| there.id != entry.id)) {
+            let at = fresh.iter().position(|there| (&there.job, there.due) == (&entry.job, entry.due)).unwrap();
+            entry.id = fresh.remove(at).id;
+        }
+        for there in deliveries {
+            self.deliveries.iter_mut().find(|known| known.event == there.event).unwrap().id = there.id;
+        }
+        let known: Vec<u64> = self.outbox.iter().map(|entry| entry.id).collect();
+        assert!(jobs.iter().all(|there| known.contains(&there.id)), "jobs of nobody");
+    }
+
     pub(super) fn renew(&mut self, owner: &WorkerId, lease: LeaseRenewal, until: Timestamp) -> Renewed {
         let session = self.session(lease.bot);
         match &mut session.lease {
@@ -136,7 +154,11 @@ impl Lists {
 
     pub(super) fn newest_first(&self, tenant: &TenantId) -> Vec<Session> {
         // The clock of the model never goes back.
-        self.sessions.iter().rev().filter(|session| session.tenant == *tenant).cloned().collect()
+        let mut found: Vec<Session> = self.sessions.iter().rev().filter(|s| s.tenant == *tenant).cloned().collect();
+        if !self.in_order {
+            found.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
+        }
+        found
     }
 
     pub(super) fn count(&self, tenant: &TenantId) -> Vec<(State, u64)> {
@@ -147,7 +169,7 @@ impl Lists {
     fn reached(&self, limit: usize, time: impl Fn(&Session) -> Option<Timestamp>) -> Vec<Session> {
         let mut found: Vec<&Session> =
             self.sessions.iter().filter(|session| time(session).is_some_and(|at| at <= self.now)).collect();
-        found.sort_by_key(|session| time(session));
+        found.sort_by_key(|session| (time(session), (!self.in_order).then_some(session.id)));
         found.into_iter().take(limit).cloned().collect()
     }
 

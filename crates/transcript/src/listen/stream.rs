@@ -50,11 +50,17 @@ pub(crate) trait Protocol: Send + Sync + std::fmt::Debug {
     /// True if an answer comes to everything that is sent, silence too.
     fn answers_silence(&self) -> bool;
 
-    /// True if a close code says that another try cannot help.
+    /// True if a close code and what was said with it mean that another try cannot help.
     fn refuses(&self, code: u16, reason: &str) -> bool;
 
     /// Reads what comes over a new connection.
     fn reader(&self) -> Box<dyn Reader>;
+}
+
+/// True if a refusal is about how much is asked at a time, which passes.
+pub(crate) fn passes(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["concurrent", "too many", "rate limit"].iter().any(|words| reason.contains(words))
 }
 
 /// Reads the messages of one connection, in order.
@@ -88,6 +94,8 @@ pub(crate) struct Shared {
     budget: Budget,
     /// The recogniser does not want us: nothing is sent any more.
     refused: AtomicBool,
+    /// Words came in this call: the key and the settings are good.
+    worked: AtomicBool,
     /// Trouble was told and is not over.
     told: AtomicBool,
 }
@@ -101,9 +109,10 @@ pub(crate) fn listen(protocol: Arc<dyn Protocol>, language: Option<String>, pace
         pace,
         budget: pace.budget(),
         refused: AtomicBool::new(false),
+        worked: AtomicBool::new(false),
         told: AtomicBool::new(false),
     });
-    let streams = Streams { shared, heard: Some(heard), voices: HashMap::new(), leaving: Vec::new() };
+    let streams = Streams { shared, heard: Some(heard), voices: HashMap::new() };
     (Box::new(streams), receiver)
 }
 
@@ -112,8 +121,8 @@ struct Streams {
     shared: Arc<Shared>,
     /// Until nothing more comes.
     heard: Option<mpsc::UnboundedSender<Heard>>,
+    /// Also those that are gone, until their words were heard.
     voices: HashMap<String, Running>,
-    leaving: Vec<Running>,
 }
 
 #[derive(Debug)]
@@ -133,10 +142,15 @@ impl Listener for Streams {
             return;
         }
         let running = match self.voices.get_mut(voice) {
-            Some(running) => running,
-            None => {
+            Some(running) if running.voice.resume() && !running.task.is_finished() => running,
+            before => {
+                // What came since a task ended that should not have.
+                let lost_ms = before.map_or(0, |running| running.voice.clear(&self.shared.budget));
+                if lost_ms > 0 {
+                    let _ = heard.send(Heard::Unrecognised { ms: lost_ms });
+                }
                 let running = Running::start(voice, &self.shared, heard);
-                self.voices.entry(voice.to_owned()).or_insert(running)
+                self.voices.entry(voice.to_owned()).insert_entry(running).into_mut()
             }
         };
         let dropped_ms = running.voice.push(at_ms, pcm16k, speech, &self.shared.budget);
@@ -146,23 +160,21 @@ impl Listener for Streams {
     }
 
     fn gone(&mut self, voice: &str) {
-        self.leaving.retain(|running| !running.task.is_finished());
-        if let Some(running) = self.voices.remove(voice) {
+        self.voices.retain(|_, running| !running.task.is_finished() || running.voice.waiting_ms() > 0);
+        if let Some(running) = self.voices.get(voice) {
             running.voice.end();
-            self.leaving.push(running);
         }
     }
 
     fn finish(&mut self) {
         self.heard = None;
-        for (_, running) in self.voices.drain() {
+        for running in self.voices.values() {
             running.voice.end();
-            self.leaving.push(running);
         }
     }
 
     fn waiting_ms(&self) -> u64 {
-        self.voices.values().chain(&self.leaving).map(|running| running.voice.waiting_ms()).sum()
+        self.voices.values().map(|running| running.voice.waiting_ms()).sum()
     }
 }
 
@@ -188,6 +200,10 @@ impl Shared {
     }
 
     fn works(&self) {
+        self.worked.store(true, Ordering::Relaxed);
         self.told.store(false, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

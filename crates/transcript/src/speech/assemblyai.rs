@@ -104,17 +104,17 @@ impl AssemblyAi {
     async fn upload(&self, wav: &[u8]) -> Result<String, Failure> {
         let request = self.call(reqwest::Method::POST, "upload");
         let request = request.header(header::CONTENT_TYPE, "application/octet-stream").body(wav.to_vec());
-        read(request.send().await.map_err(Failure::no_answer)?).await
+        read(request.send().await.map_err(Failure::no_answer)?, self.key.to_str().ok()).await
     }
 
     async fn create(&self, order: &Value) -> Result<String, Failure> {
         let request = self.call(reqwest::Method::POST, "transcript").json(order);
-        read(request.send().await.map_err(Failure::no_answer)?).await
+        read(request.send().await.map_err(Failure::no_answer)?, self.key.to_str().ok()).await
     }
 
     async fn get(&self, id: &str) -> Result<String, Failure> {
         let request = self.call(reqwest::Method::GET, &format!("transcript/{id}"));
-        read(request.send().await.map_err(Failure::no_answer)?).await
+        read(request.send().await.map_err(Failure::no_answer)?, self.key.to_str().ok()).await
     }
 }
 
@@ -129,12 +129,20 @@ impl SpeechToText for AssemblyAi {
         let upload = wire::uploaded(&retried(|| self.upload(&wav)).await?)?;
         let order = self.order(&upload, hint);
         let mut body = retried(|| self.create(&order)).await?;
+        let mut failed = false;
         for _ in 0..POLLS {
             match wire::transcript(&body, duration_ms)? {
                 wire::State::Done(recognised) => return Ok(recognised),
                 wire::State::Waiting(id) => {
                     tokio::time::sleep(POLL).await;
                     body = retried(|| self.get(&id)).await?;
+                }
+                // The vendor's own trouble; what is wrong with the audio is said again.
+                wire::State::Failed(detail) if failed => return Err(Error::BadAnswer { detail }),
+                wire::State::Failed(_) => {
+                    failed = true;
+                    tokio::time::sleep(POLL).await;
+                    body = retried(|| self.create(&order)).await?;
                 }
             }
         }
@@ -206,7 +214,7 @@ impl Protocol for AssemblyAi {
 
     fn refuses(&self, code: u16, reason: &str) -> bool {
         // 1008 stands for a wrong key, and on older servers for too many streams at a time, which passes.
-        matches!(code, 3006 | 4001..=4003) || (code == 1008 && !reason.to_ascii_lowercase().contains("concurrent"))
+        matches!(code, 1008 | 3006 | 4001..=4003) && !stream::passes(reason)
     }
 
     fn reader(&self) -> Box<dyn Reader> {

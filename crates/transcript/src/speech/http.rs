@@ -10,6 +10,10 @@ use super::Error;
 /// Pauses between attempts; one attempt more than there are pauses.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 const EXCERPT_CHARS: usize = 300;
+/// In the place of a key.
+const HIDDEN: &str = "***";
+/// Keys are no shorter; ids of requests are hidden with them.
+const LONG_TOKEN: usize = 24;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// A client for the server at `url`.
@@ -65,8 +69,8 @@ impl Failure {
     }
 }
 
-/// The body of a good answer.
-pub(super) async fn read(response: Response) -> Result<String, Failure> {
+/// The body of a good answer. What a bad one says is told without `key`, which some servers echo.
+pub(super) async fn read(response: Response, key: Option<&str>) -> Result<String, Failure> {
     let status = response.status();
     let retry_after = response
         .headers()
@@ -77,7 +81,7 @@ pub(super) async fn read(response: Response) -> Result<String, Failure> {
     if status.is_success() {
         return Ok(body);
     }
-    let detail: String = body.trim().chars().take(EXCERPT_CHARS).collect();
+    let detail: String = redacted(body.trim(), key).chars().take(EXCERPT_CHARS).collect();
     let error = match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
             Error::Unavailable { detail: format!("{status}: {detail}"), source: None }
@@ -88,6 +92,25 @@ pub(super) async fn read(response: Response) -> Result<String, Failure> {
         status => Error::Rejected { status: status.as_u16(), detail },
     };
     Err(Failure { error, retry_after })
+}
+
+/// A text without a key, and without anything else that could be one.
+pub(crate) fn redacted(text: &str, key: Option<&str>) -> String {
+    let text = match key.filter(|key| !key.is_empty()) {
+        Some(key) => text.replace(key, HIDDEN),
+        None => text.to_owned(),
+    };
+    let of_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let secret = |token: &str| token.len() >= LONG_TOKEN && token.contains(|c: char| c.is_ascii_digit());
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| of_token(c) != of_token(first)).unwrap_or(rest.len());
+        let (part, later) = rest.split_at(end);
+        out.push_str(if secret(part) { HIDDEN } else { part });
+        rest = later;
+    }
+    out
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -123,6 +146,16 @@ pub(super) fn wav(pcm16k: &[i16]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_key_is_told() {
+        let told = redacted(
+            "key k-1 is bad; (0123456789abcdef0123456789abcdef) unauthorizedunauthorizedunauthorized",
+            Some("k-1"),
+        );
+        assert_eq!(told, "key *** is bad; (***) unauthorizedunauthorizedunauthorized");
+        assert_eq!(redacted("ärger: {\"error\": \"no\"}", None), "ärger: {\"error\": \"no\"}");
+    }
 
     #[test]
     fn the_wav_header_is_right() {

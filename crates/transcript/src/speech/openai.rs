@@ -92,16 +92,17 @@ impl OpenAiCompatible {
 
     /// One attempt, with a second request if the server does not know `verbose_json`.
     async fn attempt(&self, wav: &[u8], timeout: Duration, language: Option<&str>) -> Result<String, Failure> {
+        let key = self.settings.api_key.as_deref();
         let plain = self.plain.load(Ordering::Relaxed);
         let first = self.send(wav, timeout, language, plain).await.map_err(Failure::no_answer)?;
         if plain || !matches!(first.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) {
-            return read(first).await;
+            return read(first, key).await;
         }
-        let refusal = read(first).await;
+        let refusal = read(first, key).await;
         match self.send(wav, timeout, language, true).await {
             Ok(second) if second.status().is_success() => {
                 self.plain.store(true, Ordering::Relaxed);
-                read(second).await
+                read(second, key).await
             }
             _ => refusal,
         }

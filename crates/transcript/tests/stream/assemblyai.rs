@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use muster_session::protocol::SpeechSpec;
-use muster_transcript::listen::Heard;
+use muster_transcript::listen::{Heard, Pace};
 use serde_json::{Value, json};
 
 use super::vendor::{Sent, Stream, Vendor};
@@ -155,6 +157,57 @@ async fn a_refused_key_is_told_once() {
     assert!(ann.trouble().await.contains("4001 Not Authorized"));
     assert_eq!(ann.rest().await, [Heard::Unrecognised { ms: 400 }]);
     vendor.assert_left_alone();
+}
+
+#[tokio::test]
+async fn too_many_streams_at_a_time_are_no_refusal() {
+    let vendor = Vendor::start().await;
+    let mut ann = Speaker::new(&spec(&vendor), pace());
+    ann.say(1);
+    for _ in 0..4 {
+        let mut stream = vendor.accept().await;
+        stream.say(json!({"error": "Too many concurrent sessions"})).await;
+        stream.close(1008, "See Error message for details").await;
+    }
+    assert!(ann.trouble().await.contains("Too many"));
+    let (heard, ()) = tokio::join!(ann.rest(), async { until_closed(vendor.accept().await, 0, 0).await });
+    assert_eq!((words(&heard), heard.len()), (named(&[1]), 1));
+}
+
+#[tokio::test]
+async fn what_the_vendor_makes_no_words_of_is_settled_and_speech_after_it_is_heard() {
+    let vendor = Vendor::start().await;
+    let brief = Pace { mute: Duration::from_secs(1), kept: Duration::from_secs(2), ..pace() };
+    let mut ann = Speaker::new(&spec(&vendor), brief);
+    // Music, to the detector speech: as much as there is room for.
+    ann.frames(1_600, 0, true);
+    let mut stream = vendor.accept().await;
+    assert_eq!(stream.next().await, Sent::Text(json!({"type": "Terminate"})));
+    assert_eq!(stream.audio.len() / 16, 1_000);
+    stream.say(json!({"type": "Termination", "audio_duration_seconds": 1, "session_duration_seconds": 1})).await;
+    stream.close(1000, "").await;
+    // What was settled leaves room.
+    let mut stream = vendor.accept().await;
+    stream.hear(500).await;
+    ann.say(1);
+    let (heard, ()) = tokio::join!(ann.rest(), until_closed(stream, 0, 0));
+    assert_eq!((words(&heard), heard.len()), (named(&[1]), 1));
+}
+
+#[tokio::test]
+async fn times_out_of_this_world_do_no_harm() {
+    let vendor = Vendor::start().await;
+    let mut ann = Speaker::new(&spec(&vendor), pace());
+    ann.say(1);
+    let mut stream = vendor.accept().await;
+    stream.hear(300).await;
+    let mut strange = turn(&stream, 0, 0, 1, true, true);
+    strange["turn_order"] = json!(u64::MAX);
+    strange["words"][0]["end"] = json!(1e300);
+    stream.say(strange).await;
+    let words = ann.phrase().await;
+    assert_eq!((words[0].0.as_str(), words[0].1), ("w1", 0));
+    assert!(words[0].2 <= 400, "{words:?}");
 }
 
 #[tokio::test]

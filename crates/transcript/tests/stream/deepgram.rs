@@ -180,6 +180,40 @@ async fn a_refused_key_is_told_once_and_not_tried_forever() {
 }
 
 #[tokio::test]
+async fn a_voice_that_is_refused_where_others_are_not_is_tried_again() {
+    let vendor = Vendor::start().await;
+    let mut room = Speaker::new(&spec(&vendor), pace());
+    room.say(1);
+    room.silence(2_000);
+    let mut stream = vendor.accept().await;
+    stream.hear(400).await;
+    let last = results(&stream, 0, 1, true);
+    stream.say(last).await;
+    assert_eq!(room.phrase().await, [("w1".into(), 0, 300)]);
+    room.id = "bob";
+    room.say(2);
+    vendor.decline(401).await;
+    assert!(room.trouble().await.contains("trying again"));
+    vendor.decline(400).await;
+    let second = vendor.accept().await;
+    let (heard, (), ()) = tokio::join!(room.rest(), until_closed(stream, 1), until_closed(second, 0));
+    assert_eq!(words(&heard), named(&[2]));
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_otherwise_is_tried_a_few_times() {
+    let vendor = Vendor::start().await;
+    let mut ann = Speaker::new(&spec(&vendor), pace());
+    ann.say(1);
+    for _ in 0..2 {
+        vendor.decline(404).await;
+    }
+    let stream = vendor.accept().await;
+    let (heard, ()) = tokio::join!(ann.rest(), until_closed(stream, 0));
+    assert_eq!((words(&heard), heard.len()), (named(&[1]), 1));
+}
+
+#[tokio::test]
 async fn a_stream_that_is_closed_for_good_is_opened_a_few_times() {
     let vendor = Vendor::start().await;
     let mut ann = Speaker::new(&spec(&vendor), pace());
@@ -195,7 +229,7 @@ async fn a_stream_that_is_closed_for_good_is_opened_a_few_times() {
 #[tokio::test]
 async fn what_has_no_room_while_the_vendor_is_away_is_counted() {
     let vendor = Vendor::start().await;
-    let mut ann = Speaker::new(&spec(&vendor), Pace { kept: Duration::from_millis(800), ..pace() });
+    let mut ann = Speaker::new(&spec(&vendor), Pace { kept: Duration::from_millis(1_000), ..pace() });
     ann.say(1);
     ann.say(2);
     ann.say(3);

@@ -32,6 +32,8 @@ struct Speaker {
     listener: Box<dyn Listener>,
     heard: mpsc::UnboundedReceiver<Heard>,
     now_ms: u64,
+    /// Who speaks.
+    id: &'static str,
 }
 
 impl Speaker {
@@ -39,12 +41,12 @@ impl Speaker {
         let speech = speech::open(spec).unwrap();
         assert!(!format!("{speech:?}").contains(KEY));
         let (listener, heard) = Arc::clone(&speech).listen(Some("en".into()), pace);
-        Self { listener, heard, now_ms: 0 }
+        Self { listener, heard, now_ms: 0, id: "ann" }
     }
 
     fn frames(&mut self, ms: u64, level: i16, speech: bool) {
         for _ in 0..ms / 20 {
-            self.listener.frame("ann", self.now_ms, &[level; 320], speech);
+            self.listener.frame(self.id, self.now_ms, &[level; 320], speech);
             self.now_ms += 20;
         }
     }

@@ -90,10 +90,25 @@ async fn assemblyai_takes_a_piece_in_three_steps() {
 }
 
 #[tokio::test]
+async fn a_transcript_that_assemblyai_gives_up_is_ordered_once_more() {
+    let upload = async || Json(json!({"upload_url": "https://cdn.example.com/u1"}));
+    let create = async |State(seen): State<Seen>, uri: Uri, headers: HeaderMap| {
+        note(&seen, &uri, &headers, 0);
+        Json(json!({"id": "t1", "status": "error", "error": "internal trouble"}))
+    };
+    let app = Router::new().route("/v2/upload", post(upload)).route("/v2/transcript", post(create));
+    let (url, seen, _tasks) = serve(app).await;
+    let spec = SpeechSpec::Assemblyai { url, api_key: KEY.into(), options: json!({}) };
+    let error = speech::open(&spec).unwrap().transcribe(&[0; 16_000], None).await.unwrap_err();
+    assert!(matches!(&error, Error::BadAnswer { detail } if detail == "internal trouble"), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_refused_key_is_no_trouble_that_passes() {
     let refuse = async |State(seen): State<Seen>, uri: Uri, headers: HeaderMap, body: Bytes| {
         note(&seen, &uri, &headers, body.len());
-        (StatusCode::UNAUTHORIZED, "no such key")
+        (StatusCode::UNAUTHORIZED, format!("no such key: {KEY}"))
     };
     let app = Router::new().route("/v1/listen", post(refuse)).route("/v2/upload", post(refuse));
     let (url, seen, _tasks) = serve(app).await;

@@ -98,6 +98,27 @@ fn full_scale_square_waves_saturate_instead_of_wrapping() {
 }
 
 #[test]
+fn finish_gives_out_what_has_only_begun() {
+    for rate in ALL {
+        for channels in [Channels::Mono, Channels::Stereo] {
+            for extra in 0..2 * rate.factor() * channels.count() {
+                let group = rate.factor() * channels.count();
+                let input = vec![1_000_i16; 200 * group + extra];
+                let mut decimator = Decimator::new(rate, channels);
+                let mut out: Vec<i16> = Vec::new();
+                decimator.process(&input, &mut out);
+                decimator.finish(&mut out);
+                let want = (200 * group + extra).div_ceil(group) + decimator.latency_samples();
+                assert_eq!(out.len(), want, "{rate:?} {channels:?} {extra}");
+                let mut again: Vec<i16> = Vec::new();
+                decimator.process(&input, &mut again);
+                assert_eq!(again, out[..again.len()], "it is at rest");
+            }
+        }
+    }
+}
+
+#[test]
 fn finish_drains_the_latency_and_returns_to_rest() {
     let input = tone::sine(440.0, 100, 0.5, 48_000);
     let mut decimator = Decimator::new(Rate::Hz16000, Channels::Mono);

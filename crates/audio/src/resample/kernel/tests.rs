@@ -1,5 +1,5 @@
 use super::super::decimator::{Channels, Decimator, Rate};
-use super::Kernel;
+use super::{BLOCK, Kernel};
 
 /// How far any kernel may be from the scalar one, for input up to full scale: -114 dB. The products of a filter add up to
 /// less than 2, in 84 steps of which each rounds by at most 2^-24 of the sum so far.
@@ -20,8 +20,10 @@ fn every_kernel_comes_out_with_what_the_scalar_one_does() {
     println!("{kernels:?}");
     for rate in [Rate::Hz24000, Rate::Hz16000, Rate::Hz8000] {
         for channels in [Channels::Mono, Channels::Stereo] {
-            // Every length up to four tiles of the widest kernel and more, each from another place in memory.
-            for outputs in 0..4 * 64 + 9 {
+            // Every length up to a tile of the widest kernel and more, and those around further tiles, blocks, and blocks
+            // with tiles after them; each from another place in memory.
+            let around = [160, 240, BLOCK, BLOCK + 80, 2 * BLOCK].map(|length| length - 9..length + 10);
+            for outputs in (0..100).chain(around.into_iter().flatten()) {
                 let offset = outputs % 16;
                 let frames = outputs * 48_000 / rate.hz() as usize + outputs % 5;
                 let input = noise(offset + frames * channels.count());

@@ -125,6 +125,10 @@ async fn load_costs_live_copies_first_then_tracks_and_never_the_mix_and_all_of_i
     bench.pass(3_000, 4_000, &sounds);
     let recorded = bench.end(4_000).await;
     recorded.plays(440.0, 0, 3_800);
+    // What was lost is noted for whoever makes the transcript: all that was said, and what was not even made.
+    let lost = recorded.noted.iter().filter(|note| note["kind"] == "words_lost");
+    let lost_ms: u64 = lost.map(|note| note["data"]["ms"].as_u64().unwrap()).sum();
+    assert!((3_500..=4_500).contains(&lost_ms), "{lost_ms}");
     let notes: Vec<&str> = recorded
         .reports
         .iter()

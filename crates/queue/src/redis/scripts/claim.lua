@@ -1,6 +1,6 @@
--- ARGV: time, most messages, lease. Answers the messages, each (id, token, receives, ready since, payload), and in how many
+-- ARGV: time, most messages, lease, the name of these leases. Answers the messages, each (id, token, receives, ready since, payload), and in how many
 -- milliseconds the next can be received: -1 if that is not known.
-local max, ends = tonumber(ARGV[2]), after(tonumber(ARGV[3]))
+local max, ends, token = tonumber(ARGV[2]), after(tonumber(ARGV[3])), ARGV[4]
 promote(max)
 
 -- Without a list of pending entries: who has what is in `:leases`, which knows leases of any length.
@@ -20,11 +20,10 @@ for _, entry in ipairs(found and found[1] and found[1][2] or {}) do
   local id, at = entry[2][2], entry[2][4]
   local payload = redis.call('HGET', message(id), 'p')
   if payload then
-    local token = redis.call('HINCRBY', message(id), 'l', 1)
     local receives = redis.call('HINCRBY', message(id), 'r', 1)
-    redis.call('HSET', message(id), 's', text(now))
+    redis.call('HSET', message(id), 'l', token, 's', text(now))
     redis.call('ZADD', T .. ':leases', text(ends), id)
-    taken[#taken + 1] = { id, text(token), receives, at, payload }
+    taken[#taken + 1] = { id, token, receives, at, payload }
   end
 end
 if #taken > 0 then return { taken, -1 } end

@@ -2,7 +2,7 @@
 -- of them are in one slot of a cluster. ARGV[1]: the time in tests, or nothing: then it is the server's.
 --
 --   :seq      number of the last message
---   :m:ID     hash of a message: p payload, k deduplication key, r receives, l leases ever given, s start of the lease,
+--   :m:ID     hash of a message: p payload, k deduplication key, r receives, l name of the last lease, s its start,
 --             h how the leases before it ended
 --   :ready    stream of what can be received: id, at (since when)
 --   :delayed  what becomes ready, by its time
@@ -39,7 +39,7 @@ end
 
 local function add(payload, key, at)
   local id = text(redis.call('INCR', T .. ':seq'))
-  redis.call('HSET', message(id), 'p', payload, 'r', 0, 'l', 0)
+  redis.call('HSET', message(id), 'p', payload, 'r', 0, 'l', '')
   if key then
     redis.call('HSET', message(id), 'k', key)
     redis.call('HSET', T .. ':keys', key, id)

@@ -2,7 +2,7 @@
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 use muster_recording::Manifest;
-use muster_session::{Session, TranscriptRecord};
+use muster_session::{Session, TranscriptId, TranscriptRecord};
 use muster_transcript::document::{TrackAudio, Transcript, from_said, to_meetstream, to_raw, transcribe_tracks};
 use muster_transcript::live::Said;
 use object_store::{ObjectStoreExt as _, PutPayload};
@@ -13,6 +13,8 @@ use crate::recordings;
 
 /// The kind under which a bot notes what was said.
 const WORDS: &str = "words";
+/// The kind under which a bot notes how much speech became no words.
+const WORDS_LOST: &str = "words_lost";
 /// Shorter speech may be a noise with no word in it.
 const SPOKEN_MS: u64 = 2_000;
 
@@ -23,6 +25,8 @@ pub(super) enum TranscribeError {
     NoSpeech { provider: String },
     #[error("no words came from the recogniser during the call, although somebody spoke")]
     NoWords,
+    #[error("words were lost during the call ({0}), and no speech-to-text is configured to make them of the recording")]
+    Incomplete(Missing),
     #[error("speech to text failed: {0}")]
     Speech(#[from] muster_transcript::speech::Error),
     #[error("the recording cannot be read: {0}")]
@@ -35,7 +39,7 @@ impl TranscribeError {
     /// True when another try cannot help.
     pub(super) const fn is_final(&self) -> bool {
         match self {
-            Self::NoSpeech { .. } | Self::NoWords => true,
+            Self::NoSpeech { .. } | Self::NoWords | Self::Incomplete(_) => true,
             Self::Speech(error) => !error.is_transient(),
             Self::Recording(_) | Self::Store(_) => false,
         }
@@ -55,10 +59,13 @@ pub(super) async fn make(
     let live = own && session.media.transcript.is_none();
     tracing::info!(bot = %session.id, transcript = %record.id, provider = record.plan.provider, engine, live, "transcribing");
     let missing = || TranscribeError::NoSpeech { provider: record.plan.provider.clone() };
-    let transcript = match spec {
-        _ if live => of_words(setup, session, manifest, engine.ok_or_else(missing).map(drop)).await?,
-        None => return Err(missing()),
-        Some(spec) => {
+    let heard =
+        if live { of_words(setup, session, manifest, engine.ok_or_else(missing).map(drop)).await? } else { None };
+    let transcript = match (heard, spec) {
+        (Some(Heard::All(transcript)), _) => transcript,
+        (Some(Heard::Not(lost)), None) => return Err(TranscribeError::Incomplete(lost)),
+        (None, None) => return Err(missing()),
+        (_, Some(spec)) => {
             let speech = muster_transcript::speech::open(&spec)?;
             // The language is among the engine's settings already.
             transcribe_tracks(parts(setup, manifest), speech.as_ref(), None).await?
@@ -78,24 +85,78 @@ pub(super) async fn make(
     Ok(())
 }
 
+/// Deletes the two forms of a transcript, as far as they are there.
+pub(super) async fn discard(
+    setup: &MediaSetup,
+    session: &Session,
+    id: TranscriptId,
+) -> Result<(), object_store::Error> {
+    let paths = recordings::transcript_paths(&session.tenant, session.id, id);
+    for path in [paths.processed, paths.raw] {
+        match setup.storage.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What was heard during the call.
+enum Heard {
+    /// All of it.
+    All(Transcript),
+    /// Known not to be all.
+    Not(Missing),
+}
+
+/// What is known to be missing from the words that were noted during a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// Speech that became no words.
+    ms: u64,
+    /// Phrases that cannot be read.
+    phrases: u64,
+    /// Files of notes that cannot be read.
+    files: u64,
+}
+
+impl Missing {
+    /// True if it may be worth a sentence.
+    const fn matters(self) -> bool {
+        self.ms > SPOKEN_MS || self.phrases > 0 || self.files > 0
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { ms, phrases, files } = self;
+        write!(f, "{ms} ms not recognised, {phrases} phrases and {files} files of notes not readable")
+    }
+}
+
 /// The words that were noted during the call: the same that were posted, none recognised again.
 async fn of_words(
     setup: &MediaSetup,
     session: &Session,
     manifest: &Manifest,
     configured: Result<(), TranscribeError>,
-) -> Result<Transcript, TranscribeError> {
+) -> Result<Option<Heard>, TranscribeError> {
     let prefix = recordings::prefix(&session.tenant, session.id);
     let notes = muster_recording::read_notes(&setup.storage, &prefix, WORDS).await?;
-    let (mut said, mut unread) = (Vec::with_capacity(notes.len()), 0);
+    let mut lost = Missing { files: manifest.notes_skipped, ..Missing::default() };
+    let mut said = Vec::with_capacity(notes.len());
     for note in notes {
         match Said::deserialize(&note.data) {
             Ok(phrase) => said.push(phrase),
-            Err(_) => unread += 1,
+            Err(_) => lost.phrases += 1,
         }
     }
-    if unread > 0 {
-        tracing::warn!(bot = %session.id, phrases = unread, "recorded words cannot be read and are left out");
+    for note in muster_recording::read_notes(&setup.storage, &prefix, WORDS_LOST).await? {
+        lost.ms = lost.ms.saturating_add(note.data["ms"].as_u64().unwrap_or_default());
+    }
+    if lost.matters() {
+        tracing::warn!(bot = %session.id, %lost, "words were lost during the call; the recording is recognised instead");
+        return Ok(Some(Heard::Not(lost)));
     }
     if said.is_empty() {
         let spoken_ms: u64 = manifest.speakers.iter().map(|span| span.end_ms.saturating_sub(span.start_ms)).sum();
@@ -105,7 +166,7 @@ async fn of_words(
         }
     }
     let started_at = manifest.started_at.or(session.admitted_at).unwrap_or(session.created_at);
-    Ok(from_said(said, started_at.as_millis(), manifest.duration_ms))
+    Ok(Some(Heard::All(from_said(said, started_at.as_millis(), manifest.duration_ms))))
 }
 
 /// The audio of every participant, file by file, each read when it is asked for.

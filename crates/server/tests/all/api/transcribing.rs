@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use muster_audio::FRAME;
 use muster_audio::tone;
@@ -25,6 +26,7 @@ use object_store::{
     PutOptions, PutPayload, PutResult, Result,
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::harness::{Api, drive_to};
 
@@ -117,7 +119,7 @@ async fn the_transcript_of_live_words_has_the_same_words_and_their_owners() {
     writer.owner(&unknown, &ada);
     feed(&mut writer, 1_000, &[]);
     writer.event("words", said(&api, ("grace", "Grace"), 3_200, &["Good", "morning."]));
-    writer.event("words", json!({"not": "a phrase"}));
+    writer.event("words_lost", json!({"ms": 1_000}));
     writer.close().await;
 
     drive_to(&api, bot, State::Processing).await;
@@ -164,6 +166,80 @@ async fn live_words_that_never_came_are_a_failure_only_if_somebody_spoke() {
         }
         assert_eq!(api.session(bot).await.state, State::Done);
     }
+}
+
+#[tokio::test]
+async fn words_that_are_known_to_be_lost_are_made_of_the_recording_or_missed() {
+    let openai = format!("[transcription]\nurl = \"{}\"", fake_openai(Arc::default()).await);
+    let table = [
+        (&*openai, "words_lost", json!({"ms": 1_200}), Ok("word1")),
+        (&*openai, "words", json!({"not": "a phrase"}), Ok("word2")),
+        ("", "words_lost", json!({"ms": 1_200}), Err("words were lost during the call (2400 ms not recognised")),
+    ];
+    for (config, kind, data, want) in table {
+        let api = Api::start().await;
+        let bot = api.bot_with(streaming()).await;
+        let mut writer = writer(&api, bot);
+        feed(&mut writer, 4_000, &[(TrackId::new("ada", "Ada"), voice(500, 2_000))]);
+        writer.event("words", said(&api, ("ada", "Ada"), 600, &["Hello"]));
+        // One alone may be a noise.
+        writer.event(kind, data.clone());
+        writer.event(kind, data);
+        writer.close().await;
+        drive_to(&api, bot, State::Processing).await;
+        process(&api, &setup(Arc::clone(&api.state.storage), config), bot).await;
+        let id = api.session(bot).await.transcripts[0].id;
+        let path = format!("/api/v1/transcript/{id}/get_transcript");
+        match want {
+            Ok(word) => assert_eq!(api.get(&path).await.expect(200)[0]["transcript"], json!(word)),
+            Err(why) => {
+                let message = api.get(&path).await.refusal(404);
+                assert!(message.contains(why), "{message}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transcript_that_comes_too_late_is_not_kept() {
+    let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let wait = (Arc::clone(&asked), Arc::clone(&go));
+    let hear = move |_: Bytes| {
+        let (asked, go) = wait.clone();
+        async move {
+            asked.notify_one();
+            go.notified().await;
+            axum::Json(json!({"text": "late"}))
+        }
+    };
+    let app = Router::new().route("/v1/audio/transcriptions", post(hear)).layer(DefaultBodyLimit::disable());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = format!("[transcription]\nurl = \"http://{}\"", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+
+    let api = Api::start().await;
+    let bot = api.bot_with(json!({})).await;
+    let mut writer = writer(&api, bot);
+    feed(&mut writer, 3_000, &[(TrackId::new("ada", "Ada"), voice(500, 2_000))]);
+    writer.close().await;
+    drive_to(&api, bot, State::Processing).await;
+    let setup = setup(Arc::clone(&api.state.storage), &config);
+    process(&api, &setup, bot).await;
+    let request = json!({"provider": {"meetstream": {}}});
+    let body = api.post(&format!("/api/v1/bots/{bot}/transcribe"), &request).await.expect(200);
+    let transcript = body["transcript_id"].as_str().unwrap().parse().unwrap();
+    let job = Job::Transcribe { bot, transcript };
+    let (result, ()) = tokio::join!(media::step(&api.backend, &setup, &job, false), async {
+        asked.notified().await;
+        api.advance(Duration::from_secs(2 * 3_600));
+        control::step(&api.backend, &api.state.storage).await.unwrap();
+        go.notify_one();
+    });
+    result.unwrap();
+    let record = api.session(bot).await.transcripts.iter().find(|t| t.id == transcript).cloned().unwrap();
+    assert_eq!(record.status, TranscriptStatus::Failed);
+    let prefix = Path::from(format!("recordings/first/{bot}/transcripts"));
+    assert_eq!(api.state.storage.list(Some(&prefix)).count().await, 0);
 }
 
 #[tokio::test]

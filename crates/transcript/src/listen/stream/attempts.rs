@@ -15,11 +15,13 @@ use crate::listen::Heard;
 
 /// Incoming messages larger than this end the connection.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// Vendors have been seen to refuse a good key now and then: a close that says so must come so many times in a row.
+/// Vendors have been seen to refuse a good key now and then: unless a handshake says so, it must come so many times in a
+/// row.
 const REFUSALS: u32 = 3;
 
 /// Runs until the voice has ended and all its words were heard, or the recogniser refuses.
 pub(super) async fn run(shared: Arc<Shared>, voice: Arc<Voice>, heard: mpsc::UnboundedSender<Heard>) {
+    let _report = Report { shared: &shared, voice: &voice, heard: &heard };
     let mut pause = shared.pace.first_pause;
     let mut refusals = 0;
     while voice.wanted().await {
@@ -42,6 +44,11 @@ pub(super) async fn run(shared: Arc<Shared>, voice: Arc<Voice>, heard: mpsc::Unb
                 refusals = 0;
                 useful
             }
+            // One voice, or too much at a time, may be refused where others are not.
+            Ended::Refused { problem, .. } if shared.worked.load(Ordering::Relaxed) => {
+                tell(&heard, shared.trouble(&problem));
+                false
+            }
             Ended::Refused { problem, surely } => {
                 refusals += 1;
                 if surely || refusals >= REFUSALS {
@@ -51,8 +58,6 @@ pub(super) async fn run(shared: Arc<Shared>, voice: Arc<Voice>, heard: mpsc::Unb
             }
         };
         if shared.refused.load(Ordering::Relaxed) {
-            let ms = voice.clear(&shared.budget);
-            tell(&heard, (ms > 0).then_some(Heard::Unrecognised { ms }));
             return;
         }
         if useful {
@@ -61,7 +66,20 @@ pub(super) async fn run(shared: Arc<Shared>, voice: Arc<Voice>, heard: mpsc::Unb
         tokio::time::sleep(pause).await;
         pause = shared.pace.longer(pause);
     }
-    voice.clear(&shared.budget);
+}
+
+/// Says what became no words when nothing more is done for a voice, for whatever reason.
+struct Report<'a> {
+    shared: &'a Shared,
+    voice: &'a Voice,
+    heard: &'a mpsc::UnboundedSender<Heard>,
+}
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        let ms = self.voice.clear(&self.shared.budget);
+        tell(self.heard, (ms > 0).then_some(Heard::Unrecognised { ms }));
+    }
 }
 
 fn tell(heard: &mpsc::UnboundedSender<Heard>, what: Option<Heard>) {
@@ -85,7 +103,8 @@ async fn connect(shared: &Shared) -> Result<Socket, Ended> {
             let status = answer.status();
             let problem = format!("the recogniser answered {status} instead of opening a stream");
             let transient = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-            Err(if transient { lost(problem, false) } else { Ended::Refused { problem, surely: true } })
+            let surely = matches!(status.as_u16(), 401 | 403);
+            Err(if transient { lost(problem, false) } else { Ended::Refused { problem, surely } })
         }
         Ok(Err(error)) => Err(lost(error.to_string(), false)),
         Err(_) => Err(lost("no connection within the time limit".to_owned(), false)),

@@ -30,6 +30,8 @@ pub(crate) struct Final {
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     pieces: VecDeque<Piece>,
+    /// Samples of all of them.
+    kept: usize,
     /// The first so many pieces were sent over this connection.
     sent: usize,
     /// Samples sent over this connection.
@@ -60,7 +62,13 @@ struct Run {
 impl Backlog {
     pub(super) fn push(&mut self, frame: Frame) {
         let at = frame.at_ms * SAMPLES_PER_MS as u64;
+        self.kept += frame.pcm16k.len();
         self.pieces.push_back(Piece { at, pcm16k: frame.pcm16k, speech: frame.speech, stream: 0 });
+    }
+
+    /// Samples that wait for their words.
+    pub(super) const fn kept(&self) -> usize {
+        self.kept
     }
 
     /// Samples that are to be sent over this connection.
@@ -125,7 +133,7 @@ impl Backlog {
         let text = if words.len() == total { heard.text } else { joined(&words) };
         let phrase = Phrase::of(voice, text, words, heard.language, heard.end_of_turn);
         self.said_ms = phrase.as_ref().map_or(self.said_ms, |phrase| phrase.end_ms.max(self.said_ms));
-        (phrase, self.settle(heard.until_ms * SAMPLES_PER_MS as u64))
+        (phrase, self.settle(heard.until_ms.saturating_mul(SAMPLES_PER_MS as u64)))
     }
 
     /// The connection is gone: what waits for its words is to be sent over a new one, whose time begins at zero.
@@ -142,7 +150,8 @@ impl Backlog {
     /// Gives up everything; the samples that need not be kept any more.
     pub(super) fn clear(&mut self) -> usize {
         self.restart();
-        self.pieces.drain(..).map(|piece| piece.pcm16k.len()).sum()
+        self.pieces.clear();
+        std::mem::take(&mut self.kept)
     }
 
     /// Forgets what was sent before `until` in the stream.
@@ -164,6 +173,7 @@ impl Backlog {
             self.pieces.pop_front();
             self.sent -= 1;
         }
+        self.kept -= freed;
         // One that is over is kept: words may lie at its very end.
         while self.runs.len() > 1 && self.runs[1].stream + self.runs[1].length < until {
             self.runs.pop_front();
@@ -175,7 +185,7 @@ impl Backlog {
     fn place(&self, stream_ms: u64, end: bool) -> u64 {
         let stream = stream_ms.saturating_mul(SAMPLES_PER_MS as u64);
         let run = self.runs.iter().rev().find(|run| run.stream < stream || (!end && run.stream == stream));
-        let Some(run) = run.or_else(|| self.runs.front()) else { return stream_ms };
+        let Some(run) = run.or_else(|| self.runs.front()) else { return self.said_ms };
         (run.at + stream.saturating_sub(run.stream).min(run.length)) / SAMPLES_PER_MS as u64
     }
 }

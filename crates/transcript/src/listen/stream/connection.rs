@@ -14,6 +14,7 @@ use super::voice::{Step, Voice};
 use super::{Event, Reader, Shared};
 use crate::SAMPLES_PER_MS;
 use crate::listen::Heard;
+use crate::speech::redacted;
 
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -53,6 +54,8 @@ pub(super) struct Connection<'a> {
     beaten: Instant,
     /// Since when there is speech without an answer.
     owing: Option<Instant>,
+    /// Audio sent since the recogniser answered last.
+    unanswered: Duration,
     /// Since when there is a pause.
     paused: Option<Instant>,
     /// Asked to end; until when the last words may come.
@@ -84,6 +87,7 @@ impl<'a> Connection<'a> {
             came: now,
             beaten: now,
             owing: None,
+            unanswered: Duration::ZERO,
             paused: None,
             closing: None,
             complaint: None,
@@ -131,11 +135,18 @@ impl<'a> Connection<'a> {
         if self.closing.is_some() || self.ahead().is_some() {
             return Ok(false);
         }
+        // To a recogniser that answers only words, music is nothing: the end of the stream settles it.
+        if self.unanswered >= self.shared.pace.mute && !self.shared.protocol.answers_silence() {
+            self.close().await?;
+            return Ok(true);
+        }
         let protocol = &self.shared.protocol;
         match self.voice.step(protocol.message()) {
             Step::Audio(pcm16k) => {
                 self.paused = None;
-                self.streamed += Duration::from_millis((pcm16k.len() / SAMPLES_PER_MS) as u64);
+                let length = Duration::from_millis((pcm16k.len() / SAMPLES_PER_MS) as u64);
+                self.streamed += length;
+                self.unanswered += length;
                 let bytes: Vec<u8> = pcm16k.iter().flat_map(|sample| sample.to_le_bytes()).collect();
                 self.send(Message::Binary(bytes.into())).await?;
                 if self.owing.is_none() && self.voice.owes() {
@@ -241,7 +252,7 @@ impl<'a> Connection<'a> {
 
     fn read(&mut self, text: &str) -> Option<Ended> {
         for event in self.reader.read(text) {
-            self.owing = None;
+            (self.owing, self.unanswered) = (None, Duration::ZERO);
             match event {
                 Event::Alive => {}
                 Event::Final(last) => self.accept(last),
@@ -268,10 +279,10 @@ impl<'a> Connection<'a> {
     /// A connection that gave words was no wrong key: what ends it is worth another try.
     fn failed(&self, code: Option<u16>, reason: &str) -> Ended {
         let code_text = code.map_or_else(String::new, |code| format!(" with {code}"));
-        let said = self.complaint.as_deref().unwrap_or(reason);
+        let said = &redacted(self.complaint.as_deref().unwrap_or(reason), None);
         let problem = format!("the recogniser closed the stream{code_text} {said}").trim_end().to_owned();
         match code {
-            Some(code) if !self.useful && self.shared.protocol.refuses(code, reason) => {
+            Some(code) if !self.useful && self.shared.protocol.refuses(code, said) => {
                 Ended::Refused { problem, surely: false }
             }
             _ => lost(problem, self.useful),

@@ -40,6 +40,8 @@ struct State {
     /// A pause began and the recogniser does not know.
     flush: bool,
     ended: bool,
+    /// Nothing more is done for it.
+    done: bool,
 }
 
 impl Voice {
@@ -59,7 +61,7 @@ impl Voice {
         let frames = state.gate.push(Frame { at_ms, pcm16k: pcm16k.to_vec(), speech });
         let news = !frames.is_empty() || was_open;
         for frame in frames {
-            if budget.take(frame.pcm16k.len()) {
+            if budget.take_share(frame.pcm16k.len(), state.backlog.kept()) {
                 state.backlog.push(frame);
             } else if frame.speech {
                 dropped_ms += duration_ms(&frame.pcm16k);
@@ -79,6 +81,13 @@ impl Voice {
         self.changed.notify_one();
     }
 
+    /// Something may come again; false if it is too late for that.
+    pub(super) fn resume(&self) -> bool {
+        let mut state = self.lock();
+        state.ended &= state.done;
+        !state.done
+    }
+
     /// Waits until there is something new. For one task.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
@@ -88,11 +97,12 @@ impl Voice {
     pub(super) async fn wanted(&self) -> bool {
         loop {
             {
-                let state = self.lock();
+                let mut state = self.lock();
                 if state.backlog.has_speech() {
                     return true;
                 }
                 if state.ended {
+                    state.done = true;
                     return false;
                 }
             }
@@ -191,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_counted_and_room_comes_back() {
-        let (voice, budget) = (Voice::new("v"), Budget::new(100 * SAMPLES_PER_MS));
+        let (voice, budget) = (Voice::new("v"), Budget::new(125 * SAMPLES_PER_MS));
         assert_eq!(push(&voice, &budget, 0, 300, true), 200);
         assert_eq!((voice.waiting_ms(), voice.owes()), (100, false));
         assert_eq!(audio(&voice.step(MESSAGE)), 100);
@@ -200,5 +210,24 @@ mod tests {
         assert_eq!((voice.waiting_ms(), push(&voice, &budget, 300, 400, true)), (0, 0));
         assert_eq!(voice.clear(&budget), 100);
         assert_eq!(push(&voice, &budget, 400, 500, true), 0);
+    }
+
+    #[test]
+    fn one_voice_leaves_room_for_others() {
+        let budget = Budget::new(1_000 * SAMPLES_PER_MS);
+        let (music, ann) = (Voice::new("music"), Voice::new("ann"));
+        assert_eq!(push(&music, &budget, 0, 5_000, true), 4_200);
+        assert_eq!(push(&ann, &budget, 0, 160, true), 0);
+    }
+
+    #[tokio::test]
+    async fn a_voice_comes_back_until_everything_is_done_for_it() {
+        let voice = Voice::new("v");
+        voice.end();
+        assert!(voice.resume());
+        assert_eq!(voice.step(MESSAGE), Step::Wait { pause: true }, "it has not ended");
+        voice.end();
+        assert!(!voice.wanted().await);
+        assert!(!voice.resume());
     }
 }

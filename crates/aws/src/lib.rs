@@ -1,0 +1,55 @@
+//! How the AWS SDK is set up, in one place for every service: region, address, credentials, TLS, time limits, retries, and
+//! what its errors mean to us.
+//!
+//! Only the backends that speak to AWS depend on this, behind their feature `aws`.
+
+mod error;
+#[doc(hidden)]
+pub mod testing;
+
+use std::time::Duration;
+
+pub use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+pub use error::{SetupError, Trouble, code, describe, trouble};
+
+/// How often the SDK asks before it gives up, the first time included. It waits longer after each, with jitter.
+const ATTEMPTS: u32 = 5;
+/// For a connection to be made.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Where the services are. What is not set is taken from the usual `AWS_…` variables, profiles and the instance's or
+/// task's role; credentials always are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsSettings {
+    /// Such as `eu-central-1`.
+    pub region: Option<String>,
+    /// Another address than the region's own: a VPC endpoint, or an emulator.
+    pub endpoint_url: Option<String>,
+}
+
+impl AwsSettings {
+    /// What the clients of all services are made from. `answer` bounds one attempt of one request, from sending it to the
+    /// first byte of the answer. Reads files and environment; connects to nothing but, without credentials there, the
+    /// services that hand them out, and to those only with the first request.
+    pub async fn load(&self, answer: Duration) -> SdkConfig {
+        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(answer).build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts);
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(url) = &self.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        loader.load().await
+    }
+}

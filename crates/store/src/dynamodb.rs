@@ -1,0 +1,253 @@
+//! The store in one table of Amazon DynamoDB.
+//!
+//! | Items | pk | sk |
+//! | --- | --- | --- |
+//! | record, lease of a session | `bot#ID` | `s#record`, `s#lease` |
+//! | its deliveries, in order of sequence | `bot#ID` | `d#SEQUENCE#ID` |
+//! | its log, a line each | `bot#ID` | `l#LENGTH#KIND#KEY` |
+//! | whose a transcript, a delivery, a key is | `transcript#ID`, `delivery#ID`, `idempotency#…`, `deduplication#…` | `at` |
+//! | jobs that wait to be enqueued | `outbox#SHARD` | `ID`, which sorts by when it is due |
+//! | API keys | `keys` | `HASH` |
+//! | workers | `workers` | `ID` |
+//! | who leads | `lead#NAME` | `at` |
+//! | version of the schema | `meta` | `schema` |
+//!
+//! What has to agree is written in one transaction, with conditions on what was read; a token that the SDK gives each keeps
+//! one that is sent twice from happening twice. A transaction has at most 100 items and 4 MB, an item at most 400 KB: a write
+//! beyond that is refused before it is sent, and says which item it is.
+//!
+//! # What is read how
+//!
+//! Whatever has a key is read from the table, consistently: records, deliveries of a bot, logs, keys, the outbox (contract 5).
+//! Pages of a list, the lookups of the control role, bots with due deliveries and counts go through indexes, which follow the
+//! table by some milliseconds. An index only says which records to look at: each is then read consistently and left out if it
+//! is no longer what the index said. So what is answered is true; what was written a moment ago may be missing, and comes
+//! with the next look. Every index is spread over eight shards, asked side by side and merged, so that no partition takes
+//! all the load.
+//!
+//! Requests that DynamoDB throttles are repeated with growing pauses and counted ([`DynamoStore::throttled`]); so are
+//! transactions that others are in the way of.
+//!
+//! Equal times sort by id, which for new bots is the order of their making. Time to live removes only settled deliveries
+//! that should have gone with their record 30 days before, as after a crash in the middle of a deletion.
+
+mod deliveries;
+mod fleet;
+mod ids;
+mod item;
+mod keys;
+mod list;
+mod log;
+mod merge;
+mod migrate;
+mod outbox;
+mod record;
+mod sessions;
+mod table;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use muster_aws::{AwsSettings, SetupError};
+use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
+
+use crate::{
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
+    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+};
+use ids::Ids;
+use item::Key;
+use table::Table;
+
+/// For the first byte of an answer. DynamoDB answers within milliseconds or not at all.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Which table, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynamoSettings {
+    /// Region, address, credentials.
+    pub aws: AwsSettings,
+    /// Name of the table.
+    pub table: String,
+}
+
+/// A [`SessionStore`] in a table of Amazon DynamoDB. Any number of processes can have it.
+#[derive(Debug)]
+pub struct DynamoStore {
+    table: Table,
+    ids: Ids,
+}
+
+impl DynamoStore {
+    /// Connects and checks that the table is there with its indexes and the schema that this release knows. Changes nothing.
+    pub async fn open(settings: &DynamoSettings) -> Result<Self, SetupError> {
+        let table = table(settings).await;
+        migrate::verify(&table).await?;
+        Ok(Self { table, ids: Ids::new() })
+    }
+
+    /// Makes table, indexes and time to live if they are missing; a dry run only says what it would do. Answers a line for
+    /// each step; none means that there is nothing to do. Waits until what it makes can be used, which for an index of a large
+    /// table takes minutes. No data is touched.
+    pub async fn migrate(settings: &DynamoSettings, dry_run: bool) -> Result<Vec<String>, SetupError> {
+        migrate::migrate(&table(settings).await, dry_run).await
+    }
+
+    /// Answers so far that asked for fewer requests, those that were waited out included.
+    #[must_use]
+    pub fn throttled(&self) -> u64 {
+        self.table.throttled()
+    }
+}
+
+async fn table(settings: &DynamoSettings) -> Table {
+    Table::new(&settings.aws.load(ANSWER).await, &settings.table)
+}
+
+#[async_trait]
+impl SessionStore for DynamoStore {
+    async fn create(&self, commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
+        sessions::create(&self.table, &self.ids, commit, guard).await
+    }
+
+    async fn get(&self, bot: BotId) -> Result<Option<Session>, StoreError> {
+        record::read(&self.table, bot).await
+    }
+
+    async fn get_owned(&self, tenant: &TenantId, bot: BotId) -> Result<Option<Session>, StoreError> {
+        Ok(record::read(&self.table, bot).await?.filter(|session| session.tenant == *tenant))
+    }
+
+    async fn find_transcript(
+        &self,
+        tenant: &TenantId,
+        transcript: TranscriptId,
+    ) -> Result<Option<Session>, StoreError> {
+        let Some(at) = self.table.get(Key::transcript(transcript)).await? else { return Ok(None) };
+        self.get_owned(tenant, item::parse("the bot of a transcript", item::text(&at, "bot")?)?).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Session, StoreError> {
+        sessions::commit(&self.table, &self.ids, commit).await
+    }
+
+    async fn renew(
+        &self,
+        owner: &WorkerId,
+        leases: &[LeaseRenewal],
+        until: Timestamp,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        sessions::renew(&self.table, owner, leases, until).await
+    }
+
+    async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
+        list::page(&self.table, tenant, query).await
+    }
+
+    async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        list::reached(&self.table, &list::DUE, before, limit).await
+    }
+
+    async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        list::reached(&self.table, &list::LEASE_EXPIRED, now, limit).await
+    }
+
+    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        list::reached(&self.table, &list::OVERDUE, now, limit).await
+    }
+
+    async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        list::reached(&self.table, &list::EXPIRED, now, limit).await
+    }
+
+    /// Every state is in the answer, those with no session too. Reads an index entry for every session counted.
+    async fn count_by_state(&self, tenant: Option<&TenantId>) -> Result<Vec<(State, u64)>, StoreError> {
+        list::count_by_state(&self.table, tenant).await
+    }
+
+    async fn delete(&self, bot: BotId) -> Result<bool, StoreError> {
+        sessions::delete(&self.table, bot).await
+    }
+
+    async fn outbox(&self, now: Timestamp, limit: u32) -> Result<Vec<OutboxJob>, StoreError> {
+        outbox::due(&self.table, now, limit).await
+    }
+
+    async fn outbox_done(&self, ids: &[u64]) -> Result<(), StoreError> {
+        outbox::done(&self.table, ids).await
+    }
+
+    async fn pending_deliveries(&self, bot: BotId, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        deliveries::pending(&self.table, bot, limit).await
+    }
+
+    async fn bots_with_due_deliveries(&self, now: Timestamp, limit: u32) -> Result<Vec<BotId>, StoreError> {
+        deliveries::bots_due(&self.table, now, limit).await
+    }
+
+    /// [`StoreError::Missing`] if there is no such delivery. One that is delivered stays so, whatever a second sender of
+    /// it reports; the attempt is recorded all the same.
+    async fn record_attempt(&self, delivery: u64, attempt: Attempt, status: DeliveryStatus) -> Result<(), StoreError> {
+        deliveries::record_attempt(&self.table, delivery, attempt, status).await
+    }
+
+    async fn deliveries(&self, bot: BotId) -> Result<Vec<Delivery>, StoreError> {
+        deliveries::all(&self.table, bot).await
+    }
+
+    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
+        deliveries::replay(&self.table, bot, sequence, now).await
+    }
+
+    /// [`StoreError::Missing`] if the bot's record is gone: nothing would ever remove the lines.
+    async fn append_log(&self, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
+        log::append(&self.table, &self.ids, bot, entries).await
+    }
+
+    async fn log(&self, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
+        log::read(&self.table, bot, kind, limit).await
+    }
+
+    async fn put_key(&self, key: &ApiKey) -> Result<(), StoreError> {
+        keys::put(&self.table, key).await
+    }
+
+    async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError> {
+        keys::by_hash(&self.table, hash).await
+    }
+
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        keys::all(&self.table).await
+    }
+
+    async fn delete_key(&self, hash: &str) -> Result<bool, StoreError> {
+        keys::delete(&self.table, hash).await
+    }
+
+    async fn lead(&self, name: &str, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+        fleet::lead(&self.table, name, owner, now, until).await
+    }
+
+    async fn beat(&self, worker: &WorkerRecord) -> Result<bool, StoreError> {
+        fleet::beat(&self.table, worker).await
+    }
+
+    async fn workers(&self) -> Result<Vec<KnownWorker>, StoreError> {
+        fleet::workers(&self.table).await
+    }
+
+    async fn drain_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        fleet::drain(&self.table, worker).await
+    }
+
+    async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        fleet::forget(&self.table, worker).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.table.get(Key::schema()).await.map(drop)
+    }
+}

@@ -1,0 +1,247 @@
+//! Single records: creating, compare-and-swap, leases, deleting.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use muster_session::event::Event;
+use muster_session::job::Job;
+use muster_session::{BotId, Session, Timestamp, WorkerId};
+
+use super::ids::Ids;
+use super::item::{DELIVERY, Item, Key, LOG, maybe_number, maybe_text, n, parse, pointer, s, shard, text, time_key};
+use super::record::{self, items_of};
+use super::table::{Table, failed};
+use super::write::{Refusal, Writes};
+use super::{deliveries, outbox};
+use crate::{Commit, CreateGuard, Created, LeaseRenewal, Renewed, StoreError};
+
+/// Renewals on their way at once.
+const RENEWALS: usize = 32;
+
+pub(super) async fn create(
+    table: &Table,
+    ids: &Ids,
+    commit: Commit,
+    guard: CreateGuard,
+) -> Result<Created, StoreError> {
+    let mut session = commit.session;
+    session.version = 1;
+    let mut attempt = 0;
+    loop {
+        let mut writes = Writes::new(&table.name);
+        let record = writes.put_new(record::new_record(&session, guard.idempotency_key.as_deref()));
+        let bind = |key: Option<Key>, writes: &mut Writes<'_>| key.map(|key| writes.put_new(pointer(key, session.id)));
+        let key = guard.idempotency_key.as_ref().map(|key| Key::idempotency(&session.tenant, key));
+        let idempotency = bind(key, &mut writes);
+        let key = session.deduplication_key.as_ref().map(|key| Key::deduplication(&session.tenant, key));
+        let deduplication = bind(key, &mut writes);
+        if session.lease.is_some() {
+            write_lease(&mut writes, &session, None);
+        }
+        consequences(&mut writes, ids, &session, &commit.events, &commit.jobs, commit.now);
+        let Err(refusal) = table.transact(writes.into_vec()).await? else { return Ok(Created::New(session)) };
+        if let Some(winner) = bound(table, &refusal, idempotency).await? {
+            return Ok(Created::Replayed(winner));
+        }
+        if let Some(first) = bound(table, &refusal, deduplication).await? {
+            let same = first.meeting.key == session.meeting.key;
+            return Ok(if same { Created::Duplicate(first) } else { Created::Conflict(first) });
+        }
+        if refusal.of(record).is_some() {
+            return Err(StoreError::Conflict);
+        }
+        // A binding whose record is just being deleted, or an id that was taken.
+        table.wait("creating a session", &mut attempt).await?;
+    }
+}
+
+/// The record that a key is bound to, if that is why the write was refused.
+async fn bound(table: &Table, refusal: &Refusal, write: Option<usize>) -> Result<Option<Session>, StoreError> {
+    match write.and_then(|write| refusal.of(write)) {
+        Some(Some(binding)) => record::read(table, parse("a binding", text(binding, "bot")?)?).await,
+        _ => Ok(None),
+    }
+}
+
+pub(super) async fn commit(table: &Table, ids: &Ids, commit: Commit) -> Result<Session, StoreError> {
+    let mut session = commit.session;
+    let read_at = session.version;
+    session.version += 1;
+    let mut attempt = 0;
+    loop {
+        let mut writes = Writes::new(&table.name);
+        let (change, mut values) = record::change(&session);
+        values.push((":ver", n(read_at)));
+        let record = writes.update(Key::record(session.id), change, "ver = :ver".into(), values);
+        let lease = write_lease(&mut writes, &session, commit.lease_seen);
+        consequences(&mut writes, ids, &session, &commit.events, &commit.jobs, commit.now);
+        let Err(refusal) = table.transact(writes.into_vec()).await? else { return Ok(session) };
+        match refusal.of(record) {
+            Some(None) => return Err(StoreError::Missing),
+            Some(Some(_)) => return Err(StoreError::Conflict),
+            None => {}
+        }
+        if let Some(stored) = refusal.of(lease) {
+            let until = stored.and_then(|stored| maybe_number(stored, "till")).map(Timestamp::from_millis);
+            if commit.lease_seen.is_some() && until != commit.lease_seen {
+                return Err(StoreError::Conflict);
+            }
+            keep_longer(&mut session, until);
+        }
+        // The lease was renewed since the record was read, or an id was taken.
+        table.wait("committing", &mut attempt).await?;
+    }
+}
+
+/// The same lease keeps the longer time.
+fn keep_longer(session: &mut Session, until: Option<Timestamp>) {
+    if let (Some(lease), Some(until)) = (&mut session.lease, until) {
+        lease.until = lease.until.max(until);
+    }
+}
+
+/// Makes the lease's item what the record says. Refused if it is the same lease and was renewed beyond what the record says,
+/// or if it does not end when it was seen to.
+fn write_lease(writes: &mut Writes<'_>, session: &Session, seen: Option<Timestamp>) -> usize {
+    let key = Key::lease(session.id);
+    let as_seen = seen.map(|seen| ("till = :seen", vec![(":seen", n(seen.as_millis()))]));
+    let Some(lease) = &session.lease else { return writes.delete(key, as_seen) };
+    let change =
+        "SET holder = :holder, fence = :fence, till = :till, stopping = :stopping, part_h = :shard, lease_r = :lease";
+    let mut condition =
+        "(attribute_not_exists(pk) OR fence <> :fence OR holder <> :holder OR till <= :till)".to_owned();
+    let mut values = vec![
+        (":holder", s(lease.owner.as_str())),
+        (":fence", n(session.fencing)),
+        (":till", n(lease.until.as_millis())),
+        (":stopping", n(u8::from(session.stop_requested.is_some()))),
+        (":shard", s(shard(session.id))),
+        (":lease", s(time_key(lease.until, session.id))),
+    ];
+    if let Some((as_seen, seen)) = as_seen {
+        condition = format!("{condition} AND {as_seen}");
+        values.extend(seen);
+    }
+    writes.update(key, change.into(), condition, values)
+}
+
+/// What belongs to the same write as the record.
+fn consequences(
+    writes: &mut Writes<'_>,
+    ids: &Ids,
+    session: &Session,
+    events: &[Event],
+    jobs: &[(Job, Duration)],
+    now: Timestamp,
+) {
+    for transcript in &session.transcripts {
+        writes.put(pointer(Key::transcript(transcript.id), session.id));
+    }
+    deliveries::add(writes, ids, session, events, now);
+    outbox::add(writes, ids, jobs, now);
+}
+
+pub(super) async fn renew(
+    table: &Table,
+    owner: &WorkerId,
+    leases: &[LeaseRenewal],
+    until: Timestamp,
+) -> Result<Vec<Renewed>, StoreError> {
+    let renewals = leases.iter().map(|lease| renew_one(table, owner, *lease, until));
+    // Collected first: a borrowing stream of futures is not known to be `Send`.
+    let renewals: Vec<_> = renewals.collect();
+    stream::iter(renewals).buffered(RENEWALS).try_collect().await
+}
+
+async fn renew_one(
+    table: &Table,
+    owner: &WorkerId,
+    lease: LeaseRenewal,
+    until: Timestamp,
+) -> Result<Renewed, StoreError> {
+    const DOING: &str = "renewing a lease";
+    let mut attempt = 0;
+    loop {
+        let update = table.client.update_item().table_name(&table.name);
+        let update = update.set_key(Some(Key::lease(lease.bot).into_item()));
+        let update = update.update_expression("SET till = :till, lease_r = :lease");
+        let update = update.condition_expression("holder = :holder AND fence = :fence AND till < :till");
+        let update = update
+            .expression_attribute_values(":holder", s(owner.as_str()))
+            .expression_attribute_values(":fence", n(lease.fencing))
+            .expression_attribute_values(":till", n(until.as_millis()))
+            .expression_attribute_values(":lease", s(time_key(until, lease.bot)));
+        let update = update.return_values(ReturnValue::AllNew);
+        let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let error = match update.send().await {
+            Ok(renewed) => return Ok(held(&renewed.attributes.unwrap_or_default())),
+            Err(error) => error,
+        };
+        let service = error.as_service_error();
+        if let Some(UpdateItemError::ConditionalCheckFailedException(refused)) = service {
+            let stored = refused.item().filter(|stored| {
+                maybe_text(stored, "holder") == Some(owner.as_str())
+                    && maybe_number(stored, "fence") == Some(lease.fencing)
+            });
+            // Ours, and longer already: a late renewal, or one that the SDK sent twice.
+            return Ok(stored.map_or(Renewed::Lost, held));
+        }
+        if !service.is_some_and(|error| error.is_transaction_conflict_exception()) {
+            return Err(failed(DOING, &error));
+        }
+        table.wait(DOING, &mut attempt).await?;
+    }
+}
+
+fn held(lease: &Item) -> Renewed {
+    Renewed::Held { stop_requested: maybe_number(lease, "stopping") == Some(1) }
+}
+
+/// First what hangs on the record, so that a crash in between leaves a record to come back to; then the record and what
+/// binds it; then what was written meanwhile.
+pub(super) async fn delete(table: &Table, bot: BotId) -> Result<bool, StoreError> {
+    let mut attempt = 0;
+    loop {
+        let Some(stored) = table.get(Key::record(bot)).await? else { return Ok(false) };
+        let session = record::of_items(std::slice::from_ref(&stored))?.ok_or(StoreError::Missing)?;
+        sweep(table, bot).await?;
+        let mut writes = Writes::new(&table.name);
+        let as_read = ("ver = :ver", vec![(":ver", n(session.version))]);
+        let record = writes.delete(Key::record(bot), Some(as_read));
+        writes.delete(Key::lease(bot), None);
+        for transcript in &session.transcripts {
+            writes.delete(Key::transcript(transcript.id), None);
+        }
+        if let Some(key) = maybe_text(&stored, "idem") {
+            writes.delete(Key::idempotency(&session.tenant, key), None);
+        }
+        if let Some(key) = &session.deduplication_key {
+            writes.delete(Key::deduplication(&session.tenant, key), None);
+        }
+        match table.transact(writes.into_vec()).await? {
+            Ok(()) => {
+                sweep(table, bot).await?;
+                return Ok(true);
+            }
+            Err(refusal) if refusal.of(record) == Some(None) => return Ok(false),
+            Err(_) => table.wait("deleting a session", &mut attempt).await?,
+        }
+    }
+}
+
+/// Removes the log and the settled deliveries. Jobs and pending deliveries stay: they were promised.
+async fn sweep(table: &Table, bot: BotId) -> Result<(), StoreError> {
+    let mut keys = Vec::new();
+    for line in table.select(&items_of(bot, LOG), usize::MAX).await? {
+        keys.push(Key::of(&line)?);
+    }
+    let mut settled = items_of(bot, DELIVERY);
+    settled.filter = Some("attribute_not_exists(next_r)".into());
+    for delivery in table.select(&settled, usize::MAX).await? {
+        keys.push(Key::delivery_id(super::item::number(&delivery, "did")?));
+        keys.push(Key::of(&delivery)?);
+    }
+    table.delete_many(keys).await
+}

@@ -1,0 +1,203 @@
+//! The table, and the requests that we make to it.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::FinalizerInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, TransactWriteItem, WriteRequest};
+use muster_aws::SdkConfig;
+
+use super::item::{Item, Key};
+use super::write::{self, Refusal};
+use crate::StoreError;
+
+/// How often a write is tried that others are in the way of.
+const ATTEMPTS: u32 = 12;
+/// What DynamoDB takes at once.
+const READ_BATCH: usize = 100;
+const DELETE_BATCH: usize = 25;
+
+/// One table of DynamoDB.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub(super) client: Client,
+    pub(super) name: String,
+    throttled: Throttled,
+}
+
+/// What to read, in order of the sort key.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Select {
+    /// None reads the table itself, and then sees every write before.
+    pub(super) index: Option<&'static str>,
+    pub(super) condition: String,
+    pub(super) filter: Option<String>,
+    pub(super) values: HashMap<String, AttributeValue>,
+    pub(super) descending: bool,
+    /// Items looked at in one request.
+    pub(super) page: Option<i32>,
+}
+
+impl Table {
+    pub(super) fn new(config: &SdkConfig, name: &str) -> Self {
+        let throttled = Throttled::default();
+        let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(throttled.clone()).build();
+        Self { client: Client::from_conf(config), name: name.to_owned(), throttled }
+    }
+
+    /// Answers so far that asked for fewer requests.
+    pub(super) fn throttled(&self) -> u64 {
+        self.throttled.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn get(&self, key: Key) -> Result<Option<Item>, StoreError> {
+        let get = self.client.get_item().table_name(&self.name).set_key(Some(key.into_item())).consistent_read(true);
+        Ok(get.send().await.map_err(|error| failed("reading an item", &error))?.item)
+    }
+
+    /// Those that are there, in no order.
+    pub(super) async fn get_many(&self, keys: Vec<Key>) -> Result<Vec<Item>, StoreError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(READ_BATCH) {
+            let mut left: Vec<Item> = batch.iter().cloned().map(Key::into_item).collect();
+            let mut attempt = 0;
+            while !left.is_empty() {
+                let asked = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
+                let asked = asked.map_err(|error| unavailable("reading items", error))?;
+                let answer = self.client.batch_get_item().request_items(&self.name, asked).send().await;
+                let answer = answer.map_err(|error| failed("reading items", &error))?;
+                found.extend(answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default());
+                let unread = answer.unprocessed_keys.unwrap_or_default().remove(&self.name);
+                left = unread.map(|unread| unread.keys).unwrap_or_default();
+                if !left.is_empty() {
+                    self.wait("reading items", &mut attempt).await?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// One page, and where the next one begins.
+    pub(super) async fn page(
+        &self,
+        select: &Select,
+        from: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let query = self.client.query().table_name(&self.name).set_index_name(select.index.map(str::to_owned));
+        let query = query.consistent_read(select.index.is_none()).scan_index_forward(!select.descending);
+        let query = query.key_condition_expression(&select.condition).set_filter_expression(select.filter.clone());
+        let query = query.set_expression_attribute_values(Some(select.values.clone()));
+        let query = query.set_limit(select.page).set_exclusive_start_key(from);
+        let answer = query.send().await.map_err(|error| failed("looking items up", &error))?;
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.filter(|key| !key.is_empty())))
+    }
+
+    /// All of them, or the first `limit`.
+    pub(super) async fn select(&self, select: &Select, limit: usize) -> Result<Vec<Item>, StoreError> {
+        let (mut found, mut from) = (Vec::new(), None);
+        loop {
+            let (items, next) = self.page(select, from).await?;
+            found.extend(items);
+            if next.is_none() || found.len() >= limit {
+                found.truncate(limit);
+                return Ok(found);
+            }
+            from = next;
+        }
+    }
+
+    /// All of these writes or none; the answer says whose condition did not hold. Waits while others write the same items.
+    ///
+    /// The SDK gives every request a token, so one that it repeats for lack of an answer is carried out once.
+    pub(super) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<Result<(), Refusal>, StoreError> {
+        write::check(&writes)?;
+        let mut attempt = 0;
+        loop {
+            let sent = self.client.transact_write_items().set_transact_items(Some(writes.clone())).send().await;
+            let Err(error) = sent else { return Ok(Ok(())) };
+            match write::refusal(&error) {
+                Some(refusal) if refusal.any() => return Ok(Err(refusal)),
+                Some(refusal) if refusal.passes() => self.wait("writing", &mut attempt).await?,
+                _ => return Err(failed("writing", &error)),
+            }
+        }
+    }
+
+    /// Deletes what is there of these.
+    pub(super) async fn delete_many(&self, keys: Vec<Key>) -> Result<(), StoreError> {
+        const DOING: &str = "removing items";
+        for batch in keys.chunks(DELETE_BATCH) {
+            let mut left = Vec::with_capacity(batch.len());
+            for key in batch {
+                let delete = DeleteRequest::builder().set_key(Some(key.clone().into_item())).build();
+                let delete = delete.map_err(|error| unavailable(DOING, error))?;
+                left.push(WriteRequest::builder().delete_request(delete).build());
+            }
+            let mut attempt = 0;
+            while !left.is_empty() {
+                let answer = self.client.batch_write_item().request_items(&self.name, left).send().await;
+                let answer = answer.map_err(|error| failed(DOING, &error))?;
+                left = answer.unprocessed_items.unwrap_or_default().remove(&self.name).unwrap_or_default();
+                if !left.is_empty() {
+                    self.wait(DOING, &mut attempt).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the next attempt at something that others are in the way of: longer each time, and never as long as they.
+    pub(super) async fn wait(&self, doing: &str, attempt: &mut u32) -> Result<(), StoreError> {
+        *attempt += 1;
+        if *attempt == ATTEMPTS {
+            return Err(unavailable(doing, "others were in the way all the time"));
+        }
+        let longest = Duration::from_millis(10 << (*attempt).min(7));
+        let share = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+        tokio::time::sleep(longest.mul_f64(share)).await;
+        Ok(())
+    }
+}
+
+pub(super) fn failed<E, R>(doing: &str, error: &SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: fmt::Debug,
+{
+    unavailable(doing, muster_aws::describe(error))
+}
+
+pub(super) fn unavailable(doing: &str, detail: impl fmt::Display) -> StoreError {
+    StoreError::Unavailable { detail: format!("{doing}: {detail}"), source: None }
+}
+
+/// Counts answers that ask for fewer requests, those that the SDK waits out included.
+#[derive(Clone, Debug, Default)]
+struct Throttled(Arc<AtomicU64>);
+
+impl Intercept for Throttled {
+    fn name(&self) -> &'static str {
+        "count throttled requests"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Some(answer) = context.response().filter(|answer| !answer.status().is_success()) else { return Ok(()) };
+        let body = String::from_utf8_lossy(answer.body().bytes().unwrap_or_default());
+        if ["Throttling", "ThroughputExceeded", "RequestLimitExceeded"].iter().any(|name| body.contains(name)) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
