@@ -37,7 +37,8 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts the browser and waits until it answers. Has to be called within a tokio runtime.
+    /// Starts the browser and waits until it answers. Has to be called within a tokio runtime. One that crashes at its
+    /// start, which Chromium does once in some hundreds of times, is started once more.
     ///
     /// # Errors
     /// If no browser is found, or it does not start, dies at once or does not answer within 30 s; then with the last
@@ -45,6 +46,16 @@ impl Browser {
     ///
     /// Cancel safe: the browser is killed.
     pub async fn launch(spec: &BrowserSpec) -> Result<Self, BrowserError> {
+        match Self::start(spec).await {
+            Err(BrowserError::Died { status, stderr }) if status.starts_with("signal") => {
+                tracing::warn!(status, stderr, "the browser crashed at its start and is started once more");
+                Self::start(spec).await
+            }
+            other => other,
+        }
+    }
+
+    async fn start(spec: &BrowserSpec) -> Result<Self, BrowserError> {
         let program = find_executable(spec.executable.as_deref())?;
         let root = spec.profile_root.clone().unwrap_or_else(std::env::temp_dir);
         let (profile, arguments) = match prepare(spec, &root) {

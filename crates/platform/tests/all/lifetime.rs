@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use muster_platform::browser::{Browser, BrowserError};
+use muster_platform::browser::{Browser, BrowserError, find_executable};
 use muster_platform::page::BrowserEvent;
 use muster_session::protocol::BrowserSpec;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -143,4 +143,28 @@ async fn a_browser_that_cannot_start_says_why() {
     assert!(matches!(&error, BrowserError::Died { stderr, .. } if stderr.contains("--headless")), "{error}");
     let error = launch("/bin/ls", Path::new("/dev/null/x")).await;
     assert!(matches!(error, BrowserError::Profile { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_browser_that_crashes_at_its_start_is_started_once_more() {
+    let root = tempfile::tempdir().unwrap();
+    let real = find_executable(spec().executable.as_deref()).unwrap();
+    // Crashes as often as there are lines in the file.
+    let script = |crashes: usize| {
+        let (left, program) = (root.path().join("left"), root.path().join(format!("browser-{crashes}")));
+        std::fs::write(&left, "x\n".repeat(crashes)).unwrap();
+        let text = format!(
+            "#!/bin/sh\nif [ -s '{0}' ]; then sed -i 1d '{0}'; kill -SEGV $$; fi\nexec '{1}' \"$@\"\n",
+            left.display(),
+            real.display()
+        );
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        BrowserSpec { executable: Some(program), ..spec() }
+    };
+    let browser = Browser::launch(&script(1)).await.unwrap();
+    assert_eq!(browser.open_page().await.unwrap().evaluate("1 + 1").await.unwrap(), 2);
+    browser.close().await;
+    let error = Browser::launch(&script(2)).await.unwrap_err();
+    assert!(matches!(&error, BrowserError::Died { status, .. } if status.starts_with("signal: 11")), "{error}");
 }
