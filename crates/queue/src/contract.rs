@@ -127,6 +127,31 @@ pub struct Limits {
     pub exact_depth: bool,
 }
 
+impl Limits {
+    /// [`QueueError::OverLimit`] if a message cannot be added.
+    pub(crate) fn check_message(&self, message: &Enqueue) -> Result<(), QueueError> {
+        within(message.payload.len() <= self.max_payload_bytes, "the payload")?;
+        self.check_delay(message.delay)
+    }
+
+    /// [`QueueError::OverLimit`] if a message cannot be delayed for so long.
+    pub(crate) fn check_delay(&self, delay: Duration) -> Result<(), QueueError> {
+        within(delay <= self.max_delay, "the delay")
+    }
+
+    /// [`QueueError::OverLimit`] if a message cannot be leased for so long.
+    pub(crate) fn check_lease(&self, lease: Duration) -> Result<(), QueueError> {
+        within(lease <= self.max_lease, "the lease")
+    }
+}
+
+fn within(fits: bool, what: &'static str) -> Result<(), QueueError> {
+    if fits { Ok(()) } else { Err(QueueError::OverLimit { what }) }
+}
+
+/// Stands for "for ever" where a wait would overflow.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(366 * 86_400);
+
 /// Why a queue did not do it. Variants are what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {

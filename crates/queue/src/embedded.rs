@@ -22,6 +22,7 @@ use rusqlite::params;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::contract::LONGEST_WAIT;
 use crate::{Delivery, Depth, Enqueue, Limits, Queue, QueueError, Receipt};
 
 /// The file in the data directory.
@@ -59,8 +60,6 @@ const LIMITS: Limits = Limits {
 };
 /// A waiting receiver looks at the clock this often, in case somebody set it.
 const RECHECK: Duration = Duration::from_secs(5);
-/// Stands for "for ever" where a wait would overflow.
-const LONGEST_WAIT: Duration = Duration::from_secs(366 * 86_400);
 
 /// A [`Queue`] in `queue.db` in a data directory. Clones share it.
 #[derive(Clone, Debug)]
@@ -131,8 +130,7 @@ impl Shared {
 #[async_trait]
 impl Queue for EmbeddedQueue {
     async fn enqueue(&self, topic: Topic, message: Enqueue) -> Result<(), QueueError> {
-        within(message.payload.len() <= LIMITS.max_payload_bytes, "the payload")?;
-        within(message.delay <= LIMITS.max_delay, "the delay")?;
+        LIMITS.check_message(&message)?;
         let visible_at = self.shared.after(message.delay).as_millis();
         let insert = move |c: &rusqlite::Connection| -> Result<(), QueueError> {
             let sql = "INSERT INTO message (topic, payload, dedup_key, visible_at) VALUES (?1, ?2, ?3, ?4)
@@ -152,7 +150,7 @@ impl Queue for EmbeddedQueue {
         lease: Duration,
         wait: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
-        within(lease <= LIMITS.max_lease, "the lease")?;
+        LIMITS.check_lease(lease)?;
         let max = max.min(LIMITS.max_receive);
         if max == 0 {
             return Ok(Vec::new());
@@ -179,7 +177,7 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn extend(&self, receipt: &Receipt, lease: Duration) -> Result<(), QueueError> {
-        within(lease <= LIMITS.max_lease, "the lease")?;
+        LIMITS.check_lease(lease)?;
         settle::extend(&self.shared, receipt, lease).await
     }
 
@@ -188,7 +186,7 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), QueueError> {
-        within(delay <= LIMITS.max_delay, "the delay")?;
+        LIMITS.check_delay(delay)?;
         settle::release(&self.shared, receipt, delay).await
     }
 
@@ -241,10 +239,6 @@ impl Queue for EmbeddedQueue {
     fn limits(&self) -> Limits {
         LIMITS
     }
-}
-
-fn within(fits: bool, what: &'static str) -> Result<(), QueueError> {
-    if fits { Ok(()) } else { Err(QueueError::OverLimit { what }) }
 }
 
 /// The wall clock: leases and delays have to hold over a restart.

@@ -256,22 +256,27 @@ impl<B: Backend> Run<B> {
     }
 }
 
-/// The test. Prints the seed first.
+/// The test.
 pub(crate) fn behaves_as_a_list_does<B: Backend>() {
-    let mut config = Config { cases: B::CASES, failure_persistence: None, ..Config::default() };
+    each(B::CASES, proptest::collection::vec(op(), 1..80), async |ops| {
+        let mut run = Run::<B>::new().await;
+        for op in ops {
+            run = run.step(op).await;
+        }
+    });
+}
+
+/// Tries `cases` of what may happen. Prints the seed first.
+pub(crate) fn each<S: Strategy>(cases: u32, happenings: S, test: impl AsyncFn(S::Value)) {
+    let mut config = Config { cases, failure_persistence: None, ..Config::default() };
     if config.rng_seed == RngSeed::Random {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         config.rng_seed = RngSeed::Fixed(u64::from(since.subsec_nanos()));
     }
     println!("to run this again: PROPTEST_RNG_SEED={}", config.rng_seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let tested = TestRunner::new(config).run(&proptest::collection::vec(op(), 1..80), |ops| {
-        runtime.block_on(async {
-            let mut run = Run::<B>::new().await;
-            for op in ops {
-                run = run.step(op).await;
-            }
-        });
+    let tested = TestRunner::new(config).run(&happenings, |these| {
+        runtime.block_on(test(these));
         Ok(())
     });
     if let Err(error) = tested {

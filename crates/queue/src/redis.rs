@@ -31,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::contract::LONGEST_WAIT;
 use crate::{Delivery, Depth, Enqueue, Limits, Queue, QueueError, Receipt};
 
 /// Of the layout of keys.
@@ -48,8 +49,6 @@ const LIMITS: Limits = Limits {
 };
 /// A waiting receiver looks this often even if it hears nothing.
 const RECHECK: Duration = Duration::from_secs(5);
-/// Stands for "for ever" where a wait would overflow.
-const LONGEST_WAIT: Duration = Duration::from_secs(366 * 86_400);
 
 /// A [`Queue`] under a prefix of a Redis server. Clones share it.
 #[derive(Clone, Debug)]
@@ -171,8 +170,7 @@ impl Shared {
 #[async_trait]
 impl Queue for RedisQueue {
     async fn enqueue(&self, topic: Topic, message: Enqueue) -> Result<(), QueueError> {
-        within(message.payload.len() <= LIMITS.max_payload_bytes, "the payload")?;
-        within(message.delay <= LIMITS.max_delay, "the delay")?;
+        LIMITS.check_message(&message)?;
         let arguments = |script: &mut ScriptInvocation<'_>| {
             script.arg(&message.payload).arg(millis(message.delay));
             if let Some(key) = &message.dedup_key {
@@ -189,7 +187,7 @@ impl Queue for RedisQueue {
         lease: Duration,
         wait: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
-        within(lease <= LIMITS.max_lease, "the lease")?;
+        LIMITS.check_lease(lease)?;
         let max = max.min(LIMITS.max_receive);
         if max == 0 {
             return Ok(Vec::new());
@@ -218,7 +216,7 @@ impl Queue for RedisQueue {
     }
 
     async fn extend(&self, receipt: &Receipt, lease: Duration) -> Result<(), QueueError> {
-        within(lease <= LIMITS.max_lease, "the lease")?;
+        LIMITS.check_lease(lease)?;
         self.shared.settle(&scripts::EXTEND, receipt, &[millis(lease).to_string().as_bytes()]).await
     }
 
@@ -227,7 +225,7 @@ impl Queue for RedisQueue {
     }
 
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), QueueError> {
-        within(delay <= LIMITS.max_delay, "the delay")?;
+        LIMITS.check_delay(delay)?;
         self.shared.settle(&scripts::RELEASE, receipt, &[millis(delay).to_string().as_bytes()]).await
     }
 
@@ -280,10 +278,6 @@ fn dead_letter(id: String, fields: Vec<Vec<u8>>) -> (String, Vec<u8>, String) {
         }
     }
     letter
-}
-
-fn within(fits: bool, what: &'static str) -> Result<(), QueueError> {
-    if fits { Ok(()) } else { Err(QueueError::OverLimit { what }) }
 }
 
 /// For a script; the limits keep it far from the edge.

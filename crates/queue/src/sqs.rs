@@ -43,6 +43,7 @@ use muster_aws::{AwsSettings, SetupError};
 use muster_session::job::Topic;
 use tokio::time::Instant;
 
+use crate::contract::LONGEST_WAIT;
 use crate::{Delivery, Depth, Enqueue, Limits, Queue, QueueError, Receipt};
 use leases::Leases;
 
@@ -59,8 +60,6 @@ const LIMITS: Limits = Limits {
 const LONGEST_POLL: Duration = Duration::from_secs(20);
 /// For the first byte of an answer: a long poll has to fit in.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Stands for "for ever" where a wait would overflow.
-const LONGEST_WAIT: Duration = Duration::from_secs(366 * 86_400);
 
 /// Which queues, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,8 +133,7 @@ impl Shared {
 impl Queue for SqsQueue {
     /// The deduplication key is not used: see [the module](self).
     async fn enqueue(&self, topic: Topic, message: Enqueue) -> Result<(), QueueError> {
-        within(message.payload.len() <= LIMITS.max_payload_bytes, "the payload")?;
-        within(message.delay <= LIMITS.max_delay, "the delay")?;
+        LIMITS.check_message(&message)?;
         let send = self.shared.client.send_message().queue_url(&self.shared.urls(topic).live);
         let send = send.message_body(message::encode(&message.payload)).delay_seconds(whole_seconds(message.delay));
         send.send().await.map_err(|error| error::of("sending", &error))?;
@@ -150,7 +148,7 @@ impl Queue for SqsQueue {
         lease: Duration,
         wait: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
-        within(lease <= LIMITS.max_lease, "the lease")?;
+        LIMITS.check_lease(lease)?;
         let max = max.min(LIMITS.max_receive);
         if max == 0 {
             return Ok(Vec::new());
@@ -166,7 +164,7 @@ impl Queue for SqsQueue {
     }
 
     async fn extend(&self, receipt: &Receipt, lease: Duration) -> Result<(), QueueError> {
-        within(lease <= LIMITS.max_lease, "the lease")?;
+        LIMITS.check_lease(lease)?;
         settle::extend(&self.shared, receipt, lease).await
     }
 
@@ -175,7 +173,7 @@ impl Queue for SqsQueue {
     }
 
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), QueueError> {
-        within(delay <= LIMITS.max_delay, "the delay")?;
+        LIMITS.check_delay(delay)?;
         settle::release(&self.shared, receipt, delay).await
     }
 
@@ -231,10 +229,6 @@ async fn counts(client: &Client, url: &str) -> Result<Counts, QueueError> {
         text.parse().map_err(|_| error::unexpected("counting", format!("{name} is {text:?}")))
     };
     Ok(Counts { visible: number(VISIBLE)?, hidden: number(HIDDEN)?, delayed: number(DELAYED)? })
-}
-
-fn within(fits: bool, what: &'static str) -> Result<(), QueueError> {
-    if fits { Ok(()) } else { Err(QueueError::OverLimit { what }) }
 }
 
 /// Rounded up: never early.

@@ -2,12 +2,11 @@
 //! longer than a test.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 use super::*;
+use crate::model::each;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -170,26 +169,13 @@ fn it_behaves_as_a_list_does() {
     if Queues::new().is_none() {
         return;
     }
-    let mut config = Config { cases: 8, failure_persistence: None, ..Config::default() };
-    if config.rng_seed == RngSeed::Random {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        config.rng_seed = RngSeed::Fixed(u64::from(since.subsec_nanos()));
-    }
-    println!("to run this again: PROPTEST_RNG_SEED={}", config.rng_seed);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let tested = TestRunner::new(config).run(&proptest::collection::vec(op(), 1..50), |ops| {
-        runtime.block_on(async {
-            let queues = Queues::new().unwrap();
-            let queue = queues.queue().await;
-            let (messages, receipts, foreign) = (BTreeMap::new(), Vec::new(), Vec::new());
-            let mut run = Run { queues, queue, messages, receipts, foreign };
-            for op in ops {
-                run.step(op).await;
-            }
-        });
-        Ok(())
+    each(8, proptest::collection::vec(op(), 1..50), async |ops| {
+        let queues = Queues::new().unwrap();
+        let queue = queues.queue().await;
+        let (messages, receipts, foreign) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut run = Run { queues, queue, messages, receipts, foreign };
+        for op in ops {
+            run.step(op).await;
+        }
     });
-    if let Err(error) = tested {
-        panic!("{error}");
-    }
 }
