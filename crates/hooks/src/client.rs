@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use muster_session::Fault;
 use url::Url;
 
-use crate::guard::{Policy, Refused};
+use crate::guard::{self, Policy, Refused};
 use crate::resolve::{GuardedDns, ResolveError, Resolver, SystemResolver};
 use crate::tls;
 
@@ -27,6 +27,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self { connect: Duration::from_secs(5), total: Duration::from_secs(10), max_body_bytes: 64 * 1024 }
     }
+}
+
+/// The beginning of a client for a server that the operator chose, at `url`; nothing is guarded. It goes through the
+/// machine's proxy, which is for the way out, unless the server is beside us.
+pub fn unguarded(url: &Url) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls::client_config()).user_agent(USER_AGENT);
+    if guard::is_loopback(url) { builder.no_proxy() } else { builder }
 }
 
 /// An HTTP client that reaches only what its [`Policy`] lets through. Follows no redirects and uses no proxy.

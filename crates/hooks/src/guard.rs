@@ -249,6 +249,17 @@ fn refusal(ip: IpAddr) -> Option<Range> {
     }
 }
 
+/// Whether a URL says by itself that it is on this machine: an address of the loopback interface, or `localhost`.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
 /// The IPv4 address in the last 32 bits of a mapped, compatible or NAT64 address.
 fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     // `::` and `::1` are not IPv4 addresses in disguise.

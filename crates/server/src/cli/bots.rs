@@ -15,7 +15,7 @@ use serde_json::Value;
 use url::Url;
 
 use client::Client;
-use text::print_line;
+use text::print_answer;
 
 /// Arguments of `muster bots`.
 #[derive(Debug, Args)]
@@ -106,11 +106,7 @@ pub async fn run(args: BotsArgs) -> anyhow::Result<ExitCode> {
         BotsCommand::Watch(OneBot { bot }) => watch::run(&client, bot, json).await,
         BotsCommand::Remove(OneBot { bot }) => {
             let (_, answer) = client.post(&format!("bots/{bot}/remove_bot"), &Value::Null, None).await?;
-            if json {
-                print_line(&answer.to_string());
-            } else {
-                print_line(answer["message"].as_str().unwrap_or("The bot will leave"));
-            }
+            print_answer(&answer, json, "The bot will leave");
             Ok(ExitCode::SUCCESS)
         }
     }

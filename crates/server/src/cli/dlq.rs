@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::bots::Connection;
-use super::bots::client::Client;
-use super::bots::text::{print_line, short, table};
+use super::bots::client::{Client, segment};
+use super::bots::text::{print_answer, print_line, short, table};
 
 const REASON_CHARS: usize = 60;
 
@@ -37,20 +37,15 @@ enum DlqCommand {
 #[derive(Debug, Args)]
 struct Letter {
     /// As `list` says it: jobs, media or deliveries.
-    #[arg(value_parser = segment)]
+    #[arg(value_parser = of_letter)]
     topic: String,
     /// As `list` says it.
-    #[arg(value_name = "ID", value_parser = segment)]
+    #[arg(value_name = "ID", value_parser = of_letter)]
     id: String,
 }
 
-/// It becomes a part of an address.
-fn segment(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if text.is_empty() || !text.chars().all(allowed) {
-        return Err("has letters, digits, - and _; `muster dlq list` shows what there is".to_owned());
-    }
-    Ok(text.to_owned())
+fn of_letter(text: &str) -> Result<String, String> {
+    segment(text, "has letters, digits, - and _; `muster dlq list` shows what there is")
 }
 
 /// Runs a command and answers the exit code.
@@ -81,10 +76,7 @@ pub async fn run(args: DlqArgs) -> anyhow::Result<ExitCode> {
         DlqCommand::Requeue(Letter { topic, id }) => {
             let path = format!("dead_letters/{topic}/{id}/requeue");
             let (_, answer) = client.post(&path, &Value::Null, None).await?;
-            match json {
-                true => print_line(&answer.to_string()),
-                false => print_line(answer["message"].as_str().unwrap_or("The job will be tried again")),
-            }
+            print_answer(&answer, json, "The job will be tried again");
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::bots::Connection;
-use super::bots::text::{date_time, print_line, short, table};
+use super::bots::client::segment;
+use super::bots::text::{date_time, print_answer, print_line, short, table};
 
 const HOST_CHARS: usize = 30;
 
@@ -35,13 +36,8 @@ enum WorkersCommand {
     },
 }
 
-/// It becomes a part of an address.
 fn worker_id(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if text.is_empty() || !text.chars().all(allowed) {
-        return Err("a worker's id has letters, digits, - and _; `muster workers list` shows them".to_owned());
-    }
-    Ok(text.to_owned())
+    segment(text, "a worker's id has letters, digits, - and _; `muster workers list` shows them")
 }
 
 /// Runs a command and answers the exit code.
@@ -62,10 +58,7 @@ pub async fn run(args: WorkersArgs) -> anyhow::Result<ExitCode> {
         }
         WorkersCommand::Drain { worker } => {
             let (_, answer) = client.post(&format!("workers/{worker}/drain"), &Value::Null, None).await?;
-            match json {
-                true => print_line(&answer.to_string()),
-                false => print_line(answer["message"].as_str().unwrap_or("The worker will take no more bots")),
-            }
+            print_answer(&answer, json, "The worker will take no more bots");
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use muster_hooks::guard::is_loopback;
 use muster_platform::pack::Packs;
 use muster_queue::JobDelivery;
 use muster_runtime::Launcher;
@@ -192,9 +193,7 @@ async fn claim(backend: &Backend, setup: &WorkerSetup, delivery: &JobDelivery) -
 /// What the bot process is told.
 fn spec(setup: &WorkerSetup, session: &Session) -> Option<BotSpec> {
     let pack = setup.packs.source(&session.meeting.platform)?.to_owned();
-    let loopback = matches!(session.meeting.join_url.host(), Some(url::Host::Ipv4(ip)) if ip.is_loopback())
-        || matches!(session.meeting.join_url.host(), Some(url::Host::Ipv6(ip)) if ip.is_loopback())
-        || session.meeting.join_url.host_str() == Some("localhost");
+    let loopback = is_loopback(&session.meeting.join_url);
     let streaming = session.media.streaming.as_ref();
     let speech = streaming.and_then(|plan| setup.engines.choose(&session.tenant, plan));
     if let Some(plan) = streaming {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use muster_hooks::client::unguarded;
 use reqwest::{Response, StatusCode};
-use url::{Host, Url};
+use url::Url;
 
 use super::Error;
 
@@ -18,15 +19,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// A client for the server at `url`.
 pub(super) fn client(url: &Url) -> Result<reqwest::Client, Error> {
-    let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(muster_hooks::tls::client_config())
-        .user_agent(muster_hooks::client::USER_AGENT)
-        .connect_timeout(Duration::from_secs(10));
-    // The machine's proxy is for the way out, not for a server beside us.
-    if is_loopback(url) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| Error::Setup { detail: error.to_string() })
+    let client = unguarded(url).connect_timeout(Duration::from_secs(10)).build();
+    client.map_err(|error| Error::Setup { detail: error.to_string() })
 }
 
 /// Makes attempts until one succeeds, is refused for good, or too many failed.
@@ -111,15 +105,6 @@ pub(crate) fn redacted(text: &str, key: Option<&str>) -> String {
         rest = later;
     }
     out
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 /// A WAV file: PCM, mono, 16 bit, 16 kHz.

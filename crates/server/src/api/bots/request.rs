@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_hooks::guard::Policy;
+use muster_hooks::guard::{Policy, is_loopback};
 use muster_platform::link;
 use muster_platform::pack::Packs;
 use muster_session::leave::LeavePolicy;
@@ -175,13 +175,7 @@ fn described(raw: &str, found: link::Found) -> Meeting {
 
 /// Equal origins; names and addresses of this machine are one place.
 fn same_place(one: &Url, other: &Url) -> bool {
-    let local = |url: &Url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
-    let host = one.host() == other.host() || (local(one) && local(other));
+    let host = one.host() == other.host() || (is_loopback(one) && is_loopback(other));
     host && one.scheme() == other.scheme() && one.port_or_known_default() == other.port_or_known_default()
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use muster_hooks::client::unguarded;
 use muster_session::BotId;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
 /// No call of this client does more than read or write one record.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,16 +55,8 @@ impl ClientError {
 
 impl Client {
     pub(in crate::cli) fn new(server: Url, key: Option<String>) -> anyhow::Result<Self> {
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(muster_hooks::tls::client_config())
-            .user_agent(muster_hooks::client::USER_AGENT)
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(TIMEOUT);
-        // The machine's proxy is for the way out, not for a server beside us.
-        if is_loopback(&server) {
-            builder = builder.no_proxy();
-        }
-        Ok(Self { http: builder.build()?, server, key: key.map(|key| key.trim().to_owned()) })
+        let http = unguarded(&server).connect_timeout(Duration::from_secs(10)).timeout(TIMEOUT).build()?;
+        Ok(Self { http, server, key: key.map(|key| key.trim().to_owned()) })
     }
 
     /// `GET /api/v1/{path}` with query parameters.
@@ -160,6 +153,15 @@ impl Client {
     }
 }
 
+/// A text that becomes a segment of an address; `wanted` says what it has to be like.
+pub(in crate::cli) fn segment(text: &str, wanted: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if text.is_empty() || !text.chars().all(allowed) {
+        return Err(wanted.to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// The innermost cause: "connection refused" instead of "error sending request".
 fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -167,15 +169,6 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 #[cfg(test)]

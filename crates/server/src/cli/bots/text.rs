@@ -4,6 +4,15 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use serde_json::Value;
+
+/// Prints what the server said it did, or `otherwise` if it did not say.
+pub(in crate::cli) fn print_answer(answer: &Value, json: bool, otherwise: &str) {
+    match json {
+        true => print_line(&answer.to_string()),
+        false => print_line(answer["message"].as_str().unwrap_or(otherwise)),
+    }
+}
 
 /// Prints a line. A reader that went away (`| head`) is no error of ours.
 pub(in crate::cli) fn print_line(line: &str) {
