@@ -1,8 +1,10 @@
 //! The HTTP client for customers' URLs.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use muster_session::Fault;
@@ -42,6 +44,20 @@ pub struct GuardedClient {
     http: reqwest::Client,
     policy: Arc<Policy>,
     max_body_bytes: usize,
+}
+
+/// Sends webhooks. The real one is [`GuardedClient`].
+#[async_trait]
+pub trait Post: Send + Sync + fmt::Debug + 'static {
+    /// Sends `body`. Any status is an answer. Dropping the future gives the call up.
+    async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<Answer, CallError>;
+}
+
+#[async_trait]
+impl Post for GuardedClient {
+    async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<Answer, CallError> {
+        Self::post(self, url, headers, body).await
+    }
 }
 
 /// What the other side answered.

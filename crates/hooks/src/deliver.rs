@@ -25,7 +25,7 @@ use muster_store::{Attempt, Delivery, SessionStore, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{GuardedClient, Limits, SetupError};
+use crate::client::{GuardedClient, Limits, Post, SetupError};
 use crate::guard::Policy;
 use crate::sign::{ID, SecretError, SigningSecret, TIMESTAMP};
 use decide::{Next, Outcome};
@@ -85,7 +85,8 @@ pub struct Deliverer(Arc<Inner>);
 struct Inner {
     store: Arc<dyn SessionStore>,
     queue: JobQueue,
-    client: GuardedClient,
+    client: Arc<dyn Post>,
+    jitter: fn() -> f64,
     secret: Option<SigningSecret>,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     concurrency: usize,
@@ -100,7 +101,7 @@ impl fmt::Debug for Deliverer {
 }
 
 impl Deliverer {
-    /// A deliverer that tells the time by `clock`.
+    /// A deliverer that reaches customers through the guard and tells the time by `clock`.
     pub fn new(
         store: Arc<dyn SessionStore>,
         queue: JobQueue,
@@ -108,13 +109,26 @@ impl Deliverer {
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let limits = Limits { total: settings.timeout, max_body_bytes: READ_BYTES, ..Limits::default() };
-        let client = GuardedClient::new(settings.guard, limits)?;
+        let client = Arc::new(GuardedClient::new(settings.guard.clone(), limits)?);
+        Self::over(store, queue, client, settings, clock, jitter)
+    }
+
+    /// The same over any client, with jitter in `0.0..=1.0` from anywhere. The guard and the timeout are then the client's.
+    pub fn over(
+        store: Arc<dyn SessionStore>,
+        queue: JobQueue,
+        client: Arc<dyn Post>,
+        settings: Settings,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+        jitter: fn() -> f64,
+    ) -> Result<Self, Error> {
         let secret = settings.signing_secret.as_deref().map(SigningSecret::parse).transpose()?;
         let concurrency = settings.concurrency.max(1);
         Ok(Self(Arc::new(Inner {
             store,
             queue,
             client,
+            jitter,
             secret,
             clock: Box::new(clock),
             concurrency,
@@ -147,7 +161,7 @@ impl Deliverer {
                 return Ok(Some(now));
             }
             let Some(_permit) = self.0.hosts.enter(&delivery.url) else {
-                return Ok(Some(now + BUSY_PAUSE.mul_f64(1.0 + jitter())));
+                return Ok(Some(now + BUSY_PAUSE.mul_f64(1.0 + (self.0.jitter)())));
             };
             self.attempt(delivery).await?;
         }
@@ -184,7 +198,7 @@ impl Deliverer {
             }
             Err(error) => (Outcome::NoAnswer, None, error.to_string()),
         };
-        let status = decide::after_attempt(outcome, delivery.failures, retry_after, now, jitter());
+        let status = decide::after_attempt(outcome, delivery.failures, retry_after, now, (self.0.jitter)());
         tracing::debug!(
             bot = %delivery.event.bot, sequence = delivery.event.sequence, event = delivery.event.bot_event,
             ?outcome, ?status, latency_ms, "webhook attempt"

@@ -82,6 +82,8 @@ pub struct WorkerConfig {
     pub capture_timeout: Duration,
     /// Length of a recording segment.
     pub segment: Duration,
+    /// A bot that is lost after it was let in is sent in again, once. Decided when it is created.
+    pub rejoin: bool,
 }
 
 /// `[browser]`
@@ -184,6 +186,7 @@ impl Config {
                 join_timeout: r.duration("worker.join_timeout", "2m", "5s", "4m", "Longest way from launch to lobby or call."),
                 capture_timeout: r.duration("worker.capture_timeout", "20s", "1s", "5m", "Audio must arrive within this time once somebody is there to be heard."),
                 segment: r.duration("worker.segment", "5s", "1s", "1m", "Length of one recording segment: the most that a killed bot loses."),
+                rejoin: r.bool_opt("worker.rejoin", "Send a bot that is lost in its call (its worker died, or it crashed) into it again, once; the recording goes on with a gap. Decided when the bot is created. Default: true.").unwrap_or(true),
             },
             browser: BrowserConfig {
                 executable: r.path_opt("browser.executable", "Chromium to use. Default: chromium-headless-shell, then chromium."),

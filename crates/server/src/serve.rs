@@ -142,6 +142,7 @@ async fn api_state(process: &Process, public_url: &Url) -> anyhow::Result<ApiSta
         guard: guard.clone(),
         link_secret: link_secret.into(),
         retention: config.retention,
+        rejoin: config.worker.rejoin,
         engines: Arc::clone(engines),
         nudge: Arc::clone(&backend.nudge),
         shutdown: shutdown.clone(),

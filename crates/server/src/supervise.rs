@@ -116,6 +116,7 @@ impl Supervisor {
                     return;
                 }
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(pause) => {}
                     () = shutdown.ended() => return,
                 }

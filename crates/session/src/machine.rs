@@ -15,6 +15,8 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(60);
 /// Longest wait for a worker with room.
 const QUEUE_WAIT: Duration = Duration::from_secs(3_600);
+/// The same for a bot that was in its call: the call goes on without it.
+const REJOIN_WAIT: Duration = Duration::from_secs(300);
 /// Longest time from acquiring to lobby or admission.
 const JOIN_WAIT: Duration = Duration::from_secs(300);
 /// Longest way out.
@@ -145,6 +147,8 @@ impl Session {
             leave: new.leave,
             media: new.media,
             deduplication_key: new.deduplication_key,
+            rejoin: new.rejoin,
+            lost: None,
             state: if scheduled.is_some() { State::Scheduled } else { State::Queued },
             since: now,
             attempt: 0,
@@ -231,6 +235,7 @@ impl Session {
         Some(match self.state {
             State::Scheduled | State::MediaExpired => return None,
             State::Done => return self.added_transcripts().filter_map(TranscriptRecord::deadline).min(),
+            State::Queued if self.lost.is_some() => self.since + REJOIN_WAIT,
             State::Queued => self.since + QUEUE_WAIT,
             State::Joining => self.since + JOIN_WAIT,
             State::WaitingRoom => self.since + self.leave.lobby() + GRACE,
@@ -358,8 +363,9 @@ impl Session {
             Report::Admitted { at } => {
                 self.require(matches!(self.state, State::Joining | State::WaitingRoom), "admitted")?;
                 self.enter(State::InMeeting, now);
-                self.admitted_at = Some(at.min(now));
-                let message = "Bot joined the meeting";
+                // Back after a loss: the longest stay still counts from the first time.
+                let again = self.admitted_at.replace(self.admitted_at.unwrap_or(at.min(now))).is_some();
+                let message = if again { "Bot joined the meeting again" } else { "Bot joined the meeting" };
                 self.note("InMeeting", message, at.min(now));
                 self.emit(out, Draft::new("bot.inmeeting", Some("InMeeting"), message), at.min(now));
             }
@@ -372,6 +378,11 @@ impl Session {
             }
             Report::Leaving { at, reason, message } => {
                 self.require(self.state.is_live() && self.state != State::Leaving, "leaving")?;
+                if self.was_admitted() && self.may_try_again(reason) {
+                    // It comes back once this one is out, with what it recorded stored.
+                    self.enter(State::Leaving, now);
+                    return Ok(());
+                }
                 if self.try_again(reason, &message, out, now) {
                     return Ok(());
                 }
@@ -399,6 +410,7 @@ impl Session {
     }
 
     fn leaving(&mut self, reason: EndReason, message: String, out: &mut Outcome, at: Timestamp, now: Timestamp) {
+        let (reason, message) = self.verdict(reason, message);
         self.enter(State::Leaving, now);
         self.note("Leaving", message.clone(), at);
         self.end.get_or_insert(End { reason, message: message.clone(), at });
@@ -423,22 +435,46 @@ impl Session {
         }
     }
 
-    /// Queues another attempt if the cause may pass and the bot was never let in.
+    /// True if the cause may pass: on the way in a bot is tried again some times, and after a loss from its call it is sent
+    /// back once, if that was not ruled out.
+    fn may_try_again(&self, reason: EndReason) -> bool {
+        let left = match self.was_admitted() {
+            true => self.rejoin && self.lost.is_none(),
+            false => self.attempt < MAX_ATTEMPTS,
+        };
+        left && reason.worth_retry() && self.stop_requested.is_none() && self.end.is_none()
+    }
+
+    /// Queues another attempt, if there may be one.
     fn try_again(&mut self, reason: EndReason, message: &str, out: &mut Outcome, now: Timestamp) -> bool {
-        let again = reason.worth_retry()
-            && !self.was_admitted()
-            && self.attempt < MAX_ATTEMPTS
-            && self.stop_requested.is_none()
-            && self.end.is_none();
-        if again {
-            let next = self.attempt + 1;
-            self.note("Retry", format!("Attempt {} failed ({reason}): {message}", self.attempt), now);
-            self.enter(State::Queued, now);
-            self.lease = None;
-            self.fencing += 1;
-            out.jobs.push((Job::Run { bot: self.id, attempt: next }, attempt_backoff(next)));
+        if !self.may_try_again(reason) {
+            return false;
         }
-        again
+        let next = self.attempt + 1;
+        let (step, pause) = match self.was_admitted() {
+            true => ("Rejoin", Duration::ZERO),
+            false => ("Retry", attempt_backoff(next)),
+        };
+        self.note(step, format!("Attempt {} failed ({reason}): {message}", self.attempt), now);
+        if self.was_admitted() {
+            self.lost = Some(End { reason, message: message.to_owned(), at: now });
+        }
+        self.enter(State::Queued, now);
+        self.lease = None;
+        self.fencing += 1;
+        out.jobs.push((Job::Run { bot: self.id, attempt: next }, pause));
+        true
+    }
+
+    /// The reason that stands. What kept a bot from coming back is not why its call was lost.
+    fn verdict(&self, reason: EndReason, message: String) -> (EndReason, String) {
+        let in_call = matches!(self.state, State::InMeeting | State::Recording | State::Leaving);
+        match &self.lost {
+            Some(lost) if !in_call && reason != EndReason::LeaveRequested => {
+                (lost.reason, format!("{}; the bot could not come back: {message}", lost.message))
+            }
+            _ => (reason, message),
+        }
     }
 
     /// The bot is gone without a word of its own.
@@ -491,6 +527,7 @@ impl Session {
 
     /// The one terminal event. Whoever ran the bot loses the session here: the token moves on.
     fn terminate(&mut self, reason: EndReason, message: String, out: &mut Outcome, at: Timestamp, now: Timestamp) {
+        let (reason, message) = self.verdict(reason, message);
         let end = self.end.get_or_insert(End { reason, message, at }).clone();
         let terminal = end.reason.terminal();
         self.lease = None;

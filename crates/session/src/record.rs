@@ -33,6 +33,12 @@ pub struct Session {
     /// The caller's `deduplication_key`.
     #[serde(default)]
     pub deduplication_key: Option<String>,
+    /// A bot that is lost after it was let in is sent in again, once.
+    #[serde(default)]
+    pub rejoin: bool,
+    /// What it was lost by, once that happened.
+    #[serde(default)]
+    pub lost: Option<End>,
     /// Where the session is.
     pub state: State,
     /// Since when.
@@ -265,6 +271,8 @@ pub struct NewSession {
     pub media: MediaPlan,
     /// Duplicate guard in the body.
     pub deduplication_key: Option<String>,
+    /// A bot that is lost after it was let in is sent in again, once.
+    pub rejoin: bool,
     /// Join later; a time not after `now` means at once.
     pub join_at: Option<Timestamp>,
     /// A fresh id for the transcript, used only if the plan owes one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Attempts at joining, over all workers, before a session fails.
+/// Attempts at joining, over all workers, before a session fails. Coming back after a loss from the call is one more.
 pub const MAX_ATTEMPTS: u32 = 3;
 
 /// Pause before attempt `attempt` (2 is the first retry).

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// Where a session is. Ranks only grow, except that a lost attempt goes back to [`State::Queued`] before admission.
+/// Where a session is. Ranks only grow, except that a lost attempt may go back to [`State::Queued`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

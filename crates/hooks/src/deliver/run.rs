@@ -150,6 +150,7 @@ impl Deliverer {
         let mut ticks = tokio::time::interval_at(Instant::now() + LEASE / 3, LEASE / 3);
         let come_back = loop {
             tokio::select! {
+                biased;
                 result = &mut step => break result?,
                 _ = ticks.tick() => match self.0.queue.extend(&message.receipt, LEASE).await {
                     // Somebody else may serve this bot now.

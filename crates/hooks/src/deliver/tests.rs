@@ -181,6 +181,7 @@ fn new_session(id: BotId, callback: &Url) -> NewSession {
         leave: LeavePolicy::default(),
         media: MediaPlan::default(),
         deduplication_key: None,
+        rejoin: false,
         join_at: None,
         transcript_id: TranscriptId::from_uuid(Uuid::new_v4()),
         retention: Duration::from_secs(3600),

@@ -39,6 +39,8 @@ pub struct ApiState {
     pub link_secret: Arc<[u8]>,
     /// How long record and media are kept unless the request says otherwise.
     pub retention: Duration,
+    /// A bot that is lost after it was let in is sent in again, once.
+    pub rejoin: bool,
     /// Who makes words of speech.
     pub engines: Arc<Engines>,
     /// Wakes the outbox relay after a commit.

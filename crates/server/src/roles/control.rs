@@ -50,6 +50,7 @@ pub async fn run(
         }
         last = backend.clock.now();
         tokio::select! {
+            biased;
             () = tokio::time::sleep(TICK) => {}
             () = shutdown.ended() => return Ok(()),
         }

@@ -66,6 +66,7 @@ impl Seat {
                 Err(error) => tracing::warn!(%error, "the lead could not be asked for"),
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(self.lease / TRIES) => {}
                 () = shutdown.ended() => break,
             }

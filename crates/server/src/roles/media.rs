@@ -54,11 +54,13 @@ pub async fn run(backend: Backend, setup: MediaSetup, shutdown: Shutdown) -> any
     let mut jobs = JoinSet::new();
     loop {
         let permit = tokio::select! {
+            biased;
             permit = slots.clone().acquire_owned() => permit.context("the slots are never closed")?,
             () = shutdown.ended() => break,
         };
         while jobs.try_join_next().is_some() {}
         let received = tokio::select! {
+            biased;
             received = backend.queue.receive(Topic::Media, 1, LEASE, WAIT) => received,
             () = shutdown.ended() => break,
         };
@@ -94,6 +96,7 @@ async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery) {
     let mut ticks = tokio::time::interval(LEASE / 3);
     let result = loop {
         tokio::select! {
+            biased;
             result = &mut work => break result,
             _ = ticks.tick() => if let Err(error) = backend.queue.extend(&delivery.receipt, LEASE).await {
                 tracing::warn!(%bot, %error, "could not extend a media job");
@@ -146,6 +149,7 @@ pub async fn step(backend: &Backend, setup: &MediaSetup, job: &Job, last: bool) 
         }
     };
     let result = tokio::select! {
+        biased;
         result = work => result,
         () = unwanted(backend, job) => {
             tracing::info!(bot = %session.id, "nobody waits for a media job any more; it is stopped");

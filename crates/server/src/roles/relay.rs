@@ -26,6 +26,7 @@ pub async fn run(backend: Backend, leadership: Option<Leadership>, shutdown: Shu
             continue;
         }
         tokio::select! {
+            biased;
             () = woken => {}
             () = time_to_sweep(leadership.as_ref()) => {}
             () = shutdown.ended() => return Ok(()),

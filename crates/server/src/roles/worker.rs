@@ -4,6 +4,7 @@
 //! acknowledge the message → launch. A worker that dies after the acknowledgement leaves a lease that runs out.
 
 mod attend;
+mod bots;
 mod leases;
 mod registry;
 
@@ -14,11 +15,11 @@ use std::time::Duration;
 use anyhow::Context;
 use muster_hooks::guard::is_loopback;
 use muster_platform::pack::Packs;
-use muster_queue::JobDelivery;
-use muster_runtime::Launcher;
+use muster_queue::{JobDelivery, QueueError};
 use muster_session::job::{Job, Topic};
+use muster_session::leave::LeavePolicy;
 use muster_session::protocol::{BotSpec, SpeechSpec};
-use muster_session::{Input, Session, WorkerId};
+use muster_session::{Input, Session, State, WorkerId};
 use muster_store::StoreError;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -29,12 +30,17 @@ use super::{ApplyError, Backend};
 use crate::config::{BrowserConfig, WorkerConfig};
 use crate::engines::Engines;
 use crate::supervise::Shutdown;
+pub use bots::{Bot, Bots};
 use leases::Leases;
 
-/// How long a message is held while its session is acquired.
-const MESSAGE_LEASE: Duration = Duration::from_secs(60);
+/// How long a message is held at a time while its session is acquired: what a worker that dies meanwhile costs.
+const MESSAGE_LEASE: Duration = Duration::from_secs(15);
 /// Pause after trouble with the queue.
 const QUEUE_RETRY: Duration = Duration::from_secs(1);
+/// Pause between tries to write to a store that is out of reach.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+/// A job that comes more often than this ends whoever takes it.
+const MAX_RECEIVES: u32 = 5;
 /// Long poll.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -47,8 +53,8 @@ pub struct WorkerSetup {
     pub config: WorkerConfig,
     /// `[browser]`
     pub browser: BrowserConfig,
-    /// Starts bot processes.
-    pub launcher: Arc<Launcher>,
+    /// Starts bots.
+    pub bots: Arc<dyn Bots>,
     /// What the platform of a session looks like.
     pub packs: Arc<Packs>,
     /// Where recordings go.
@@ -79,6 +85,7 @@ pub async fn run(backend: Backend, setup: WorkerSetup, shutdown: Shutdown) -> an
         anyhow::Ok(())
     };
     tokio::select! {
+        biased;
         result = receiving => result?,
         _ = &mut renewing => {}
     }
@@ -90,6 +97,7 @@ pub async fn run(backend: Backend, setup: WorkerSetup, shutdown: Shutdown) -> an
     let mut told = false;
     loop {
         tokio::select! {
+            biased;
             bot = bots.join_next() => if bot.is_none() { break },
             _ = &mut renewing => {}
             () = shutdown.hurried(), if !told => { told = true; leases.stop_all(); }
@@ -112,15 +120,17 @@ async fn receive(
     loop {
         // The permit comes first: what is received is what fits.
         let permit = tokio::select! {
-            permit = slots.clone().acquire_owned() => permit.context("the slots are never closed")?,
+            biased;
             () = shutdown.drained() => return Ok(()),
             () = asked.cancelled() => return Ok(()),
+            permit = slots.clone().acquire_owned() => permit.context("the slots are never closed")?,
         };
         while bots.try_join_next().is_some() {}
         let received = tokio::select! {
-            received = backend.queue.receive(Topic::Jobs, 1, MESSAGE_LEASE, WAIT) => received,
+            biased;
             () = shutdown.drained() => return Ok(()),
             () = asked.cancelled() => return Ok(()),
+            received = backend.queue.receive(Topic::Jobs, 1, MESSAGE_LEASE, WAIT) => received,
         };
         // Trouble with the queue is waited out: the calls that run have nothing to do with it.
         let received = match received {
@@ -132,29 +142,44 @@ async fn receive(
             }
         };
         let Some(delivery) = received.into_iter().next() else { continue };
-        match claim(backend, setup, &delivery).await {
-            Err(error) if is_damage(&error) => set_aside(backend, &delivery, &error).await,
-            Ok(Some(session)) => {
+        let stopped = async {
+            tokio::select! {
+                biased;
+                () = shutdown.drained() => {}
+                () = asked.cancelled() => {}
+            }
+        };
+        match claim(backend, setup, &delivery, stopped).await {
+            Claimed::Session(session) => {
                 // Held before the task runs, so that an order to everybody reaches this bot too.
                 let holding = leases.hold(session.id, session.fencing);
                 acknowledge(backend, &delivery).await;
                 let (backend, setup) = (backend.clone(), setup.clone());
                 bots.spawn(async move {
-                    attend::bot(&backend, &setup, holding, session).await;
+                    attend::bot(&backend, &setup, holding, *session).await;
                     drop(permit);
                 });
             }
-            Ok(None) => acknowledge(backend, &delivery).await,
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "could not claim a job; it is released");
-                let pause = Duration::from_secs(1);
-                if let Err(error) = backend.queue.release(&delivery.receipt, pause).await {
-                    tracing::warn!(%error, "could not release a job; its lease will run out");
-                }
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
+            Claimed::Stale => acknowledge(backend, &delivery).await,
+            Claimed::Poison(reason) => set_aside(backend, &delivery, &reason).await,
+            Claimed::NotNow => release(backend, &delivery).await,
+            Claimed::Elsewhere => {}
         }
     }
+}
+
+/// What became of a job.
+enum Claimed {
+    /// Its session is this worker's now.
+    Session(Box<Session>),
+    /// Its session is not there to be had.
+    Stale,
+    /// Trying again does not help.
+    Poison(String),
+    /// Somebody else's to do.
+    NotNow,
+    /// Its lease was lost: it comes again, to anybody.
+    Elsewhere,
 }
 
 /// A job that comes again after its session was acquired is stale by its attempt, so a failure here costs nothing.
@@ -164,30 +189,75 @@ async fn acknowledge(backend: &Backend, delivery: &JobDelivery) {
     }
 }
 
-/// No number of tries mends it. A store that is out of reach is another matter: its jobs wait, however often they come.
-fn is_damage(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ApplyError::Store(StoreError::Corrupt { .. })))
-}
-
-async fn set_aside(backend: &Backend, delivery: &JobDelivery, error: &anyhow::Error) {
-    tracing::error!(bot = %delivery.job.bot(), error = format!("{error:#}"), "a session cannot be read; its job is set aside");
-    if let Err(error) = backend.queue.dead_letter(&delivery.receipt, &format!("{error:#}")).await {
+async fn set_aside(backend: &Backend, delivery: &JobDelivery, reason: &str) {
+    tracing::error!(bot = %delivery.job.bot(), reason, "a job is set aside; see `muster dlq list`");
+    if let Err(error) = backend.queue.dead_letter(&delivery.receipt, reason).await {
         tracing::warn!(%error, "a job could not be set aside; it will come again");
     }
 }
 
-/// Acquires the session of a job; `None` when the job is stale or its session is not there to be had.
-async fn claim(backend: &Backend, setup: &WorkerSetup, delivery: &JobDelivery) -> anyhow::Result<Option<Session>> {
+async fn release(backend: &Backend, delivery: &JobDelivery) {
+    if let Err(error) = backend.queue.release(&delivery.receipt, Duration::ZERO).await {
+        tracing::warn!(%error, "could not release a job; its lease will run out");
+    }
+}
+
+/// Acquires the session of a job.
+///
+/// A store that is out of reach is waited for with the job in hand: it is no fault of the job, and must not count as one of
+/// the few times that it may come. Only that wait ends when the worker is `stopped`.
+async fn claim(
+    backend: &Backend,
+    setup: &WorkerSetup,
+    delivery: &JobDelivery,
+    stopped: impl Future<Output = ()>,
+) -> Claimed {
+    let mut stopped = std::pin::pin!(stopped);
     let Job::Run { bot, attempt } = delivery.job else {
         tracing::warn!(job = ?delivery.job, "a job that is not for workers was dropped");
-        return Ok(None);
+        return Claimed::Stale;
     };
-    let input = Input::Acquire { owner: setup.id.clone(), ttl: setup.config.lease, attempt };
-    match backend.apply(bot, input).await {
-        Ok(session) => Ok(Some(session)),
-        Err(ApplyError::Missing | ApplyError::Rejected(_)) => Ok(None),
-        Err(error) => Err(error).context("acquiring a session"),
+    if delivery.receives > MAX_RECEIVES {
+        return Claimed::Poison(format!(
+            "received {MAX_RECEIVES} times, and each time the worker ended before it could start it"
+        ));
     }
+    let input = Input::Acquire { owner: setup.id.clone(), ttl: setup.config.lease, attempt };
+    // An answer that was lost may have been a yes.
+    let mut unsure = false;
+    loop {
+        match backend.apply(bot, input.clone()).await {
+            Ok(session) => return Claimed::Session(Box::new(session)),
+            Err(ApplyError::Missing) => return Claimed::Stale,
+            Err(ApplyError::Rejected(_)) if !unsure => return Claimed::Stale,
+            Err(ApplyError::Rejected(_)) => match backend.store.get(bot).await {
+                Ok(Some(session)) if is_own(&session, setup, attempt) => return Claimed::Session(Box::new(session)),
+                Ok(_) => return Claimed::Stale,
+                Err(error) => tracing::warn!(%bot, %error, "a session cannot be read; trying again"),
+            },
+            // No number of tries mends it.
+            Err(ApplyError::Store(error @ StoreError::Corrupt { .. })) => return Claimed::Poison(error.to_string()),
+            Err(error) => {
+                unsure = true;
+                tracing::warn!(%bot, %error, "a session cannot be acquired; trying again");
+            }
+        }
+        tokio::select! {
+            biased;
+            () = &mut stopped => return Claimed::NotNow,
+            () = tokio::time::sleep(STORE_RETRY) => {}
+        }
+        if matches!(backend.queue.extend(&delivery.receipt, MESSAGE_LEASE).await, Err(QueueError::LeaseLost)) {
+            return Claimed::Elsewhere;
+        }
+    }
+}
+
+/// True if this worker acquired the session for `attempt`, and nothing happened since.
+fn is_own(session: &Session, setup: &WorkerSetup, attempt: u32) -> bool {
+    session.state == State::Joining
+        && session.attempt == attempt
+        && session.lease.as_ref().is_some_and(|lease| lease.owner == setup.id)
 }
 
 /// What the bot process is told.
@@ -206,7 +276,7 @@ fn spec(setup: &WorkerSetup, session: &Session) -> Option<BotSpec> {
         attempt: session.attempt,
         meeting: session.meeting.clone(),
         bot_name: session.bot_name.clone(),
-        leave: session.leave.clone(),
+        leave: what_is_left(session),
         media: session.media.clone(),
         custom_attributes: session.custom_attributes.clone(),
         pack,
@@ -223,4 +293,14 @@ fn spec(setup: &WorkerSetup, session: &Session) -> Option<BotSpec> {
         join_timeout_ms: u64::try_from(setup.config.join_timeout.as_millis()).unwrap_or(u64::MAX),
         capture_timeout_ms: u64::try_from(setup.config.capture_timeout.as_millis()).unwrap_or(u64::MAX),
     })
+}
+
+/// The leave rules, with the longest stay less by what a bot that comes back has used of it.
+fn what_is_left(session: &Session) -> LeavePolicy {
+    let mut leave = session.leave.clone();
+    if let Some(admitted) = session.admitted_at {
+        let used = u32::try_from(session.since.since(admitted).as_secs()).unwrap_or(u32::MAX);
+        leave.in_call_recording_timeout = leave.in_call_recording_timeout.saturating_sub(used).max(1);
+    }
+    leave
 }

@@ -126,7 +126,7 @@ pub(super) async fn worker(
         id: WorkerId::new(format!("worker-{}", Uuid::new_v4().as_simple())),
         config: config.worker.clone(),
         browser: config.browser.clone(),
-        launcher: Arc::new(launcher),
+        bots: Arc::new(launcher),
         packs: Arc::clone(packs),
         storage: storage.clone(),
         engines: Arc::clone(engines),

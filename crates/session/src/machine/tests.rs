@@ -35,6 +35,7 @@ fn new(join_at: Option<Timestamp>, transcript: bool) -> NewSession {
             ..MediaPlan::default()
         },
         deduplication_key: None,
+        rejoin: false,
         join_at,
         transcript_id: TranscriptId::from_uuid(Uuid::from_u128(8)),
         retention: Duration::from_secs(7 * 86_400),
@@ -135,7 +136,7 @@ fn a_stale_token_changes_nothing() {
 }
 
 #[test]
-fn a_loss_is_tried_again_before_admission_only() {
+fn a_loss_is_tried_again_before_admission_and_without_leave_not_after() {
     let (mut session, _) = Session::create(new(None, false), at(0));
     for attempt in 1..=MAX_ATTEMPTS {
         let input = acquire(&session);
@@ -157,6 +158,79 @@ fn a_loss_is_tried_again_before_admission_only() {
     assert_eq!(step(&mut session, Input::LeaseExpired, 99), ["bot.failed"]);
     assert_eq!(session.end.as_ref().unwrap().reason, EndReason::WorkerLost);
     assert_eq!(session.state, State::Processing, "what was recorded is still settled");
+}
+
+/// A session that was lost in its call at second 99 and is on its way back.
+fn coming_back() -> Session {
+    let mut session = Session { rejoin: true, ..recording(false) };
+    let outcome = session.apply(Input::LeaseExpired, at(99)).unwrap();
+    assert_eq!(outcome.jobs, [(Job::Run { bot: session.id, attempt: 2 }, Duration::ZERO)], "the call goes on");
+    assert_eq!((session.state, outcome.events.len()), (State::Queued, 0));
+    session
+}
+
+#[test]
+fn a_bot_that_is_lost_in_its_call_comes_back_once() {
+    let mut session = coming_back();
+    let input = acquire(&session);
+    step(&mut session, input, 100);
+    let back = [Report::Joining { at: at(100) }, Report::Admitted { at: at(101) }, Report::Recording { at: at(102) }];
+    for (told, event) in back.into_iter().zip(["bot.joining", "bot.inmeeting", "bot.recording"]) {
+        let outcome = session.apply(report(&session, told), at(102)).unwrap();
+        assert_eq!((outcome.events[0].bot_event.as_str(), &outcome.events[0].body["attempt"]), (event, &json!(2)));
+    }
+    assert_eq!(session.admitted_at, Some(at(2)), "its stay counts from the first time");
+    // Lost again: it is over, and what was recorded is settled.
+    let gone = Input::BotGone { fencing: session.fencing, reason: EndReason::BotCrashed, message: "died".into() };
+    assert_eq!(step(&mut session, gone, 200), ["bot.failed"]);
+    assert_eq!((session.state, session.end.unwrap().reason), (State::Processing, EndReason::BotCrashed));
+}
+
+#[test]
+fn a_bot_that_cannot_come_back_ends_by_its_loss() {
+    let mut session = coming_back();
+    let input = acquire(&session);
+    step(&mut session, input, 100);
+    let input = report(&session, ended(101, EndReason::MeetingOver));
+    assert_eq!(step(&mut session, input, 101), ["bot.leaving", "bot.failed"]);
+    let end = session.end.as_ref().unwrap();
+    assert_eq!(end.reason, EndReason::WorkerLost);
+    assert!(end.message.contains("could not come back: The meeting was already over"), "{}", end.message);
+    assert_eq!(session.state, State::Processing);
+
+    let mut session = coming_back();
+    assert_eq!(session.deadline(), Some(at(99) + REJOIN_WAIT), "nobody waits an hour for it");
+    step(&mut session, Input::DeadlinePassed, 99 + 300);
+    assert_eq!(session.end.unwrap().reason, EndReason::WorkerLost);
+
+    let mut session = coming_back();
+    assert_eq!(step(&mut session, Input::Stop, 100), ["bot.leaving", "bot.stopped"]);
+    assert_eq!(session.end.unwrap().reason, EndReason::LeaveRequested);
+
+    // Nobody waits for a bot that was asked to leave, and a human decision is not appealed.
+    let mut session = Session { rejoin: true, ..recording(false) };
+    step(&mut session, Input::Stop, 60);
+    assert_eq!(step(&mut session, Input::LeaseExpired, 99), ["bot.stopped"]);
+    let mut session = Session { rejoin: true, ..recording(false) };
+    let input = report(&session, ended(60, EndReason::Kicked));
+    assert_eq!(step(&mut session, input, 60), ["bot.leaving", "bot.kicked"]);
+}
+
+/// The next attempt is made once the bot is out, so that there are never two, and nothing of the recording is lost.
+#[test]
+fn a_bot_that_says_it_lost_its_call_gets_out_before_it_comes_back() {
+    let lost = |reason| Report::Leaving { at: at(60), reason, message: "no connection".into() };
+    let mut session = Session { rejoin: true, ..recording(false) };
+    let outcome = session.apply(report(&session, lost(EndReason::ConnectionLost)), at(60)).unwrap();
+    assert!(outcome.jobs.is_empty() && outcome.events.is_empty());
+    assert_eq!((session.state, &session.end), (State::Leaving, &None));
+    let mut stuck = session.clone();
+    let outcome = session.apply(report(&session, ended(62, EndReason::ConnectionLost)), at(62)).unwrap();
+    assert_eq!(outcome.jobs, [(Job::Run { bot: session.id, attempt: 2 }, Duration::ZERO)]);
+    assert_eq!(session.lost.unwrap().reason, EndReason::ConnectionLost);
+    // One that does not get out is lost all the same.
+    let outcome = stuck.apply(Input::DeadlinePassed, at(60) + LEAVE_WAIT).unwrap();
+    assert_eq!((stuck.state, outcome.jobs.len()), (State::Queued, 1));
 }
 
 #[test]
@@ -337,10 +411,10 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_invariants_hold_and_every_session_ends(
-        scheduled: bool, transcript: bool, streaming: bool, happenings in prop::collection::vec(inputs(), 0..60)
+        scheduled: bool, transcript: bool, streaming: bool, rejoin: bool, happenings in prop::collection::vec(inputs(), 0..60)
     ) {
         let join_at = scheduled.then(|| at(300));
-        let mut new = new(join_at, transcript);
+        let mut new = NewSession { rejoin, ..new(join_at, transcript) };
         new.media.streaming =
             streaming.then(|| TranscriptPlan { provider: "meetstream_streaming".into(), options: json!({}) });
         let (mut session, outcome) = Session::create(new, at(0));
@@ -356,7 +430,7 @@ proptest! {
                 }
                 Err(_) => prop_assert_eq!(&session, &before),
             }
-            prop_assert!(session.fencing >= before.fencing && session.attempt <= MAX_ATTEMPTS);
+            prop_assert!(session.fencing >= before.fencing && session.attempt <= MAX_ATTEMPTS + u32::from(rejoin));
             prop_assert_eq!(session.lease.is_some(), session.state.is_live());
             assert_lawful(&events);
         }

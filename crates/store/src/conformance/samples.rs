@@ -48,6 +48,7 @@ pub(crate) fn new_session(tenant: &str) -> NewSession {
             ..MediaPlan::default()
         },
         deduplication_key: None,
+        rejoin: false,
         join_at: None,
         transcript_id: TranscriptId::from_uuid(Uuid::new_v4()),
         retention: Duration::from_secs(7 * 86_400),

@@ -77,7 +77,8 @@ pub(crate) async fn create_bot(
     let request = request::parse(&bytes, &rules).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
 
     let id = BotId::from_uuid(Uuid::now_v7());
-    let new = request.into_session(caller.tenant, id, TranscriptId::from_uuid(Uuid::new_v4()), state.retention);
+    let transcript_id = TranscriptId::from_uuid(Uuid::new_v4());
+    let new = request.into_session(caller.tenant, id, transcript_id, state.retention, state.rejoin);
     let now = state.clock.now();
     let (session, outcome) = Session::create(new, now);
     let guard = CreateGuard { idempotency_key };

@@ -122,6 +122,7 @@ impl CreateRequest {
         id: BotId,
         transcript_id: TranscriptId,
         retention: Duration,
+        rejoin: bool,
     ) -> NewSession {
         NewSession {
             id,
@@ -134,6 +135,7 @@ impl CreateRequest {
             leave: self.leave,
             media: self.media,
             deduplication_key: self.deduplication_key,
+            rejoin,
             join_at: self.join_at,
             transcript_id,
             retention: self.retention.unwrap_or(retention),

@@ -1,19 +1,13 @@
 //! One bot, from launch to the last word about it.
 
-use std::time::Duration;
-
-use muster_runtime::{BotHandle, Exit};
 use muster_session::protocol::{Command, Report};
 use muster_session::{BotId, EndReason, Input, Session, State};
 use muster_store::{LogEntry, StoreError};
 use serde_json::json;
 
 use super::leases::{Holding, Order};
-use super::{WorkerSetup, spec};
+use super::{Bot, STORE_RETRY, WorkerSetup, spec};
 use crate::roles::{ApplyError, Backend};
-
-/// Pause between tries to write to a store that is out of reach.
-const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// Launches and attends the bot of a session that was just acquired. Returns when nothing of it is left.
 pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Holding, session: Session) {
@@ -24,7 +18,7 @@ pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Hol
         gone(backend, bot, fencing, EndReason::Internal, message).await;
         return;
     };
-    let handle = match setup.launcher.launch(&spec).await {
+    let handle = match setup.bots.launch(&spec).await {
         Ok(handle) => handle,
         Err(error) => {
             tracing::warn!(%bot, %error, "launch failed");
@@ -34,16 +28,9 @@ pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Hol
     };
     let mut attendant = Attendant { backend, setup, bot, fencing, lines: 0 };
     let exit = attendant.follow(handle, &mut holding).await;
-    tracing::info!(%bot, exit = ?exit, "bot process ended");
+    tracing::info!(%bot, exit, "bot process ended");
     // Refused if the bot's own last word was written: then this is old news.
-    gone(backend, bot, fencing, EndReason::BotCrashed, format!("the bot process ended: {}", exit_text(&exit))).await;
-}
-
-fn exit_text(exit: &Exit) -> String {
-    match exit.status {
-        Some(status) => status.to_string(),
-        None => "unknown status".to_owned(),
-    }
+    gone(backend, bot, fencing, EndReason::BotCrashed, format!("the bot process ended: {exit}")).await;
 }
 
 struct Attendant<'a> {
@@ -55,18 +42,11 @@ struct Attendant<'a> {
 }
 
 impl Attendant<'_> {
-    async fn follow(&mut self, mut handle: BotHandle, holding: &mut Holding) -> Exit {
+    async fn follow(&mut self, mut handle: Box<dyn Bot>, holding: &mut Holding) -> String {
         let mut asked = Order::Stay;
         loop {
             tokio::select! {
-                report = handle.next_report() => match report {
-                    Some(report) => {
-                        if self.take(report).await.is_err() {
-                            handle.kill().await;
-                        }
-                    }
-                    None => return handle.wait().await,
-                },
+                biased;
                 changed = holding.orders.changed(), if asked < Order::Lost => {
                     // Nobody gives orders any more: the session is held for somebody else.
                     let order = if changed.is_err() { Order::Lost } else { *holding.orders.borrow_and_update() };
@@ -76,17 +56,25 @@ impl Attendant<'_> {
                     asked = order;
                     match order {
                         Order::Stay => {}
-                        Order::Leave => self.ask(&mut handle, EndReason::LeaveRequested).await,
-                        Order::GoingDown => self.ask(&mut handle, EndReason::WorkerShutdown).await,
+                        Order::Leave => self.ask(&mut *handle, EndReason::LeaveRequested).await,
+                        Order::GoingDown => self.ask(&mut *handle, EndReason::WorkerShutdown).await,
                         Order::Lost => handle.kill().await,
                     }
                 }
+                report = handle.next_report() => match report {
+                    Some(report) => {
+                        if self.take(report).await.is_err() {
+                            handle.kill().await;
+                        }
+                    }
+                    None => return handle.wait().await,
+                },
             }
         }
     }
 
     /// Starts the polite way out; its reports keep coming, and the grace period ends in a kill.
-    async fn ask(&self, handle: &mut BotHandle, reason: EndReason) {
+    async fn ask(&self, handle: &mut dyn Bot, reason: EndReason) {
         tracing::info!(bot = %self.bot, %reason, "asking the bot to leave");
         handle.begin_stop(Command::Leave { reason }, self.setup.config.stop_grace).await;
     }

@@ -1,6 +1,6 @@
 //! The leases of a worker: renewed in one batch, and the way a bot hears that it has to go.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(super) enum Order {
 pub(super) struct Leases {
     owner: WorkerId,
     ttl: Duration,
-    held: Arc<Mutex<HashMap<BotId, Held>>>,
+    held: Arc<Mutex<BTreeMap<BotId, Held>>>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ struct Held {
 pub(super) struct Holding {
     bot: BotId,
     fencing: u64,
-    held: Arc<Mutex<HashMap<BotId, Held>>>,
+    held: Arc<Mutex<BTreeMap<BotId, Held>>>,
     pub(super) orders: watch::Receiver<Order>,
 }
 
@@ -59,7 +59,7 @@ impl Leases {
         Self { owner, ttl, held: Arc::default() }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<BotId, Held>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<BotId, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -110,6 +110,7 @@ impl Api {
             guard: Policy::new(std::iter::empty::<&str>()).unwrap(),
             link_secret: Arc::from(&b"0123456789abcdef0123456789abcdef"[..]),
             retention: Duration::from_secs(7 * 86_400),
+            rejoin: true,
             engines: Arc::new(engines(speech_available)),
             nudge: Arc::clone(&backend.nudge),
             shutdown: Shutdown::default(),
