@@ -2,7 +2,8 @@
 //!
 //! [`SessionStore`] is the contract; [`embedded`] is the backend for one machine, [`redis`] one for many, and `dynamodb`
 //! (feature `aws`) one that is Amazon's. [`conformance`] is the suite that every backend passes: one function for each
-//! numbered sentence of the contract.
+//! numbered sentence of the contract. With the feature `testing` there are `memory`, a backend for tests, and `faulty`, what
+//! goes wrong between a caller and a backend.
 //!
 //! The store knows nothing of the rules by which a session changes: callers read a record, let
 //! [`muster_session::Session::apply`] decide, and [`SessionStore::commit`] the result with the version they read.
@@ -13,6 +14,10 @@ mod contract;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod embedded;
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;
+#[cfg(any(test, feature = "testing"))]
+pub mod memory;
 #[cfg(test)]
 mod model;
 pub mod redis;

@@ -38,7 +38,7 @@ impl Fixture for Queues {
     }
 }
 
-crate::queue_conformance!(if_there: Queues::new());
+crate::queue_conformance!(if_there: Queues::new(), in seconds, without deduplication);
 
 #[tokio::test]
 async fn migrating_says_what_it_does_and_then_has_nothing_to_do() {

@@ -1,0 +1,246 @@
+//! The store in memory, for tests and for the simulation.
+//!
+//! It does what the contract says and nothing by itself: no clock, no threads, no randomness, and nothing is looked up or
+//! listed in an order that differs from run to run. A method never waits, so it is done when it is first polled. What it
+//! holds outlives whoever has it open: a clone is what another process would open.
+
+mod ledger;
+mod list;
+mod rest;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
+
+use crate::{
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
+    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+};
+use ledger::Ledgers;
+use rest::{Fleet, Logs, Outbox};
+use sessions::Sessions;
+
+/// A [`SessionStore`] in memory. Clones share what is stored.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    contents: Arc<Mutex<Contents>>,
+}
+
+#[derive(Default)]
+struct Contents {
+    sessions: Sessions,
+    outbox: Outbox,
+    ledgers: Ledgers,
+    logs: Logs,
+    fleet: Fleet,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Contents) -> T) -> T {
+        act(&mut self.contents.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+impl Contents {
+    fn create(&mut self, mut commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
+        let session = commit.session.clone();
+        let created = self.sessions.create(session, guard)?;
+        if let Created::New(session) = &created {
+            commit.session = session.clone();
+            self.consequences(commit);
+        }
+        Ok(created)
+    }
+
+    fn commit(&mut self, mut commit: Commit) -> Result<Session, StoreError> {
+        let session = self.sessions.commit(commit.session, commit.lease_seen)?;
+        commit.session = session.clone();
+        self.consequences(commit);
+        Ok(session)
+    }
+
+    /// What belongs to the same write as the record.
+    fn consequences(&mut self, commit: Commit) {
+        self.ledgers.add(&commit.session, commit.events, commit.now);
+        self.outbox.add(commit.jobs, commit.now);
+    }
+
+    fn delete(&mut self, bot: BotId) -> bool {
+        let there = self.sessions.delete(bot);
+        if there {
+            self.logs.forget(bot);
+            self.ledgers.forget_settled(bot);
+        }
+        there
+    }
+}
+
+#[async_trait]
+impl SessionStore for MemoryStore {
+    async fn create(&self, commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
+        self.with(|all| all.create(commit, guard))
+    }
+
+    async fn get(&self, bot: BotId) -> Result<Option<Session>, StoreError> {
+        Ok(self.with(|all| all.sessions.get(bot).cloned()))
+    }
+
+    async fn get_owned(&self, tenant: &TenantId, bot: BotId) -> Result<Option<Session>, StoreError> {
+        Ok(self.with(|all| all.sessions.get(bot).filter(|session| session.tenant == *tenant).cloned()))
+    }
+
+    async fn find_transcript(
+        &self,
+        tenant: &TenantId,
+        transcript: TranscriptId,
+    ) -> Result<Option<Session>, StoreError> {
+        let found = |all: &mut Contents| all.sessions.by_transcript(transcript).cloned();
+        Ok(self.with(found).filter(|session| session.tenant == *tenant))
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Session, StoreError> {
+        self.with(|all| all.commit(commit))
+    }
+
+    async fn renew(
+        &self,
+        owner: &WorkerId,
+        leases: &[LeaseRenewal],
+        until: Timestamp,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        Ok(self.with(|all| leases.iter().map(|lease| all.sessions.renew(owner, *lease, until)).collect()))
+    }
+
+    async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
+        self.with(|all| all.sessions.page(tenant, query))
+    }
+
+    async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        Ok(self.with(|all| all.sessions.reached(list::DUE, before, limit)))
+    }
+
+    async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        Ok(self.with(|all| all.sessions.reached(list::LEASE_EXPIRED, now, limit)))
+    }
+
+    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        Ok(self.with(|all| all.sessions.reached(list::OVERDUE, now, limit)))
+    }
+
+    async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        Ok(self.with(|all| all.sessions.reached(list::EXPIRED, now, limit)))
+    }
+
+    /// Every state is in the answer, those with no session too.
+    async fn count_by_state(&self, tenant: Option<&TenantId>) -> Result<Vec<(State, u64)>, StoreError> {
+        Ok(self.with(|all| all.sessions.count_by_state(tenant)))
+    }
+
+    async fn delete(&self, bot: BotId) -> Result<bool, StoreError> {
+        Ok(self.with(|all| all.delete(bot)))
+    }
+
+    async fn outbox(&self, now: Timestamp, limit: u32) -> Result<Vec<OutboxJob>, StoreError> {
+        Ok(self.with(|all| all.outbox.due(now, limit)))
+    }
+
+    async fn outbox_done(&self, ids: &[u64]) -> Result<(), StoreError> {
+        self.with(|all| all.outbox.done(ids));
+        Ok(())
+    }
+
+    async fn pending_deliveries(&self, bot: BotId, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        Ok(self.with(|all| all.ledgers.pending(bot, limit)))
+    }
+
+    async fn bots_with_due_deliveries(&self, now: Timestamp, limit: u32) -> Result<Vec<BotId>, StoreError> {
+        Ok(self.with(|all| all.ledgers.bots_due(now, limit)))
+    }
+
+    /// [`StoreError::Missing`] if there is no such delivery. One that is delivered stays so, whatever a second sender of
+    /// it reports; the attempt is recorded all the same.
+    async fn record_attempt(&self, delivery: u64, attempt: Attempt, status: DeliveryStatus) -> Result<(), StoreError> {
+        self.with(|Contents { ledgers, sessions, .. }| {
+            ledgers.record_attempt(delivery, attempt, status, |bot| sessions.get(bot).is_some())
+        })
+    }
+
+    async fn deliveries(&self, bot: BotId) -> Result<Vec<Delivery>, StoreError> {
+        Ok(self.with(|all| all.ledgers.all(bot)))
+    }
+
+    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
+        Ok(self.with(|all| all.ledgers.replay(bot, sequence, now)))
+    }
+
+    /// [`StoreError::Missing`] if the bot's record is gone: nothing would ever remove the lines.
+    async fn append_log(&self, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
+        self.with(|all| {
+            all.sessions.get(bot).ok_or(StoreError::Missing)?;
+            all.logs.append(bot, entries);
+            Ok(())
+        })
+    }
+
+    async fn log(&self, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
+        Ok(self.with(|all| all.logs.read(bot, kind, limit)))
+    }
+
+    async fn put_key(&self, key: &ApiKey) -> Result<(), StoreError> {
+        self.with(|all| all.fleet.put_key(key));
+        Ok(())
+    }
+
+    async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError> {
+        Ok(self.with(|all| all.fleet.key_by_hash(hash)))
+    }
+
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        Ok(self.with(|all| all.fleet.keys()))
+    }
+
+    async fn delete_key(&self, hash: &str) -> Result<bool, StoreError> {
+        Ok(self.with(|all| all.fleet.delete_key(hash)))
+    }
+
+    async fn lead(&self, name: &str, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+        Ok(self.with(|all| all.fleet.lead(name, owner, now, until)))
+    }
+
+    async fn beat(&self, worker: &WorkerRecord) -> Result<bool, StoreError> {
+        Ok(self.with(|all| all.fleet.beat(worker)))
+    }
+
+    async fn workers(&self) -> Result<Vec<KnownWorker>, StoreError> {
+        Ok(self.with(|all| all.fleet.workers()))
+    }
+
+    async fn drain_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        Ok(self.with(|all| all.fleet.drain(worker)))
+    }
+
+    async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        Ok(self.with(|all| all.fleet.forget(worker)))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
