@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench bench-audio bench-report fuzz-build
+.PHONY: help demo up release test check bench bench-audio bench-report fuzz-build
 
 WHISPER := .tools/venv/bin/python tools/whisper.py
 DEMO := target/debug/muster-demo
@@ -20,6 +20,10 @@ up: ## Leave server, sandbox and Whisper running, and print a link to join from 
 	@tools/setup.sh build browser speech python
 	cargo build --locked -p muster-server -p muster-demo
 	@$(WHISPER) $(DEMO) up
+
+release: ## Build target/release/muster with every backend
+	@tools/setup.sh build
+	cargo build --release --locked -p muster-server --features aws
 
 test: ## Run every test, with real Chromium and real speech
 	@tools/setup.sh build browser speech python easyrtc redis aws nextest

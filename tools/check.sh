@@ -7,7 +7,7 @@ cargo fmt --all --check
 # Outside the workspace. Compiling it takes C libraries that nothing else needs: `make bench-audio` does.
 cargo fmt --check --manifest-path bench/audio/Cargo.toml
 # With what is off by default, too.
-features=muster-queue/aws,muster-queue/testing,muster-store/aws
+features=muster-server/aws
 cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features "$features" --no-deps --document-private-items --locked
 # Licences and sources of what we depend on, where the tool is there (cargo install cargo-deny).

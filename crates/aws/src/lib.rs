@@ -3,6 +3,7 @@
 //!
 //! Only the backends that speak to AWS depend on this, behind their feature `aws`.
 
+mod clock;
 mod error;
 #[doc(hidden)]
 pub mod testing;
@@ -16,12 +17,16 @@ use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-pub use error::{SetupError, Trouble, code, describe, trouble};
+pub use clock::ServiceClock;
+pub use error::{Names, SetupError, Trouble, code, describe, trouble};
 
 /// How often the SDK asks before it gives up, the first time included. It waits longer after each, with jitter.
 const ATTEMPTS: u32 = 5;
 /// For a connection to be made.
 const CONNECT: Duration = Duration::from_secs(3);
+/// Of a look at what is there: how often it asks, and for how long in all.
+const LOOK_ATTEMPTS: u32 = 3;
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Where the services are. What is not set is taken from the usual `AWS_…` variables, profiles and the instance's or
 /// task's role; credentials always are.
@@ -52,4 +57,21 @@ impl AwsSettings {
         }
         loader.load().await
     }
+    /// As [`load`](Self::load), and that it says where the services are.
+    pub async fn load_checked(&self, answer: Duration, names: &Names) -> Result<SdkConfig, SetupError> {
+        let config = self.load(answer).await;
+        if config.region().is_none() {
+            return Err(SetupError::NoRegion { setting: names.region });
+        }
+        Ok(config)
+    }
+}
+
+/// For looking at what is there: one request with its repetitions ends after 10 s, so that what is wrong is soon said.
+#[must_use]
+pub fn brief(config: &SdkConfig) -> SdkConfig {
+    let timeouts = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
+    let timeouts = timeouts.to_builder().operation_timeout(LOOK).build();
+    let retries = RetryConfig::standard().with_max_attempts(LOOK_ATTEMPTS);
+    config.clone().into_builder().timeout_config(timeouts).retry_config(retries).build()
 }

@@ -48,13 +48,21 @@ pub struct Script {
 struct State {
     answers: VecDeque<(u16, String)>,
     asked: Vec<String>,
+    date: Option<String>,
 }
 
 impl Script {
     /// These answers: status and JSON body.
     pub fn new<'a>(answers: impl IntoIterator<Item = (u16, &'a str)>) -> Self {
         let answers = answers.into_iter().map(|(status, body)| (status, body.to_owned())).collect();
-        Self { state: Arc::new(Mutex::new(State { answers, asked: Vec::new() })) }
+        Self { state: Arc::new(Mutex::new(State { answers, ..State::default() })) }
+    }
+
+    /// With this `Date` in every answer.
+    #[must_use]
+    pub fn dated(self, date: &str) -> Self {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).date = Some(date.to_owned());
+        self
     }
 
     /// What clients of this service are made from.
@@ -94,6 +102,9 @@ impl HttpConnector for Script {
         let status = StatusCode::try_from(status).expect("a status");
         let mut answer = HttpResponse::new(status, SdkBody::from(body));
         answer.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+        if let Some(date) = &state.date {
+            answer.headers_mut().insert("date", date.clone());
+        }
         HttpConnectorFuture::ready(Ok(answer))
     }
 }

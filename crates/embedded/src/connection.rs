@@ -71,14 +71,37 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn migrate(connection: &Connection, path: &Path, migrations: Migrations) -> Result<(), OpenError> {
+/// How many steps of its schema a file has behind it, and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchemaVersion {
+    /// Of the file.
+    pub found: i64,
+    /// Of this program.
+    pub known: i64,
+}
+
+/// Looks into a file, which may be in use, and changes nothing; none if there is no file. Refuses what cannot be opened.
+pub fn schema_version(path: &Path, migrations: Migrations) -> Result<Option<SchemaVersion>, OpenError> {
+    match path.try_exists() {
+        Ok(false) => Ok(None),
+        Ok(true) => version(&open_reader(path)?, path, migrations).map(Some),
+        Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
+    }
+}
+
+fn version(connection: &Connection, path: &Path, migrations: Migrations) -> Result<SchemaVersion, OpenError> {
     let known = i64::try_from(migrations.len()).expect("a schema has few steps");
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
-    if !(0..=known).contains(&found) {
-        return Err(OpenError::TooNew { path: path.to_owned(), found, known });
+    match (0..=known).contains(&found) {
+        true => Ok(SchemaVersion { found, known }),
+        false => Err(OpenError::TooNew { path: path.to_owned(), found, known }),
     }
+}
+
+fn migrate(connection: &Connection, path: &Path, migrations: Migrations) -> Result<(), OpenError> {
+    let SchemaVersion { found, .. } = version(connection, path, migrations)?;
     for (version, script) in (1..).zip(migrations).filter(|(version, _)| *version > found) {
         let failed = |source| OpenError::Migration { path: path.to_owned(), version, source };
         let transaction = connection.unchecked_transaction().map_err(failed)?;

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-pub use connection::{Durability, Migrations};
+pub use connection::{Durability, Migrations, SchemaVersion, schema_version};
 pub use error::{Error, OpenError};
 pub use writer::BATCH_MAX;
 

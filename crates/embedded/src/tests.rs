@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use rusqlite::Connection;
 
-use super::{BATCH_MAX, Database, Durability, Error, OpenError};
+use super::{BATCH_MAX, Database, Durability, Error, OpenError, SchemaVersion, schema_version};
 
 const SCHEMA: &[&str] = &["CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT"];
 
@@ -148,7 +148,11 @@ async fn schemas_move_on_step_by_step_and_never_back() {
     };
     assert_eq!(count("SELECT size FROM item").await.unwrap(), 7);
     assert_eq!(count("SELECT count(*) FROM sqlite_schema WHERE name = 'other'").await.unwrap(), 0);
+    let version = schema_version(&path, BROKEN).unwrap();
+    assert_eq!(version, Some(SchemaVersion { found: 2, known: 3 }), "while it is in use");
     drop(database);
+    assert!(matches!(schema_version(&path, SCHEMA), Err(OpenError::TooNew { found: 2, known: 1, .. })));
+    assert_eq!(schema_version(&dir.path().join("none.db"), SCHEMA).unwrap(), None);
     let older = Database::open(&path, Durability::Normal, SCHEMA).unwrap_err();
     assert!(matches!(older, OpenError::TooNew { found: 2, known: 1, .. }), "{older:?}");
 }

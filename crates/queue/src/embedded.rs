@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use muster_embedded::{Database, Durability, Migrations, OpenError};
+use muster_embedded::{Database, Durability, Migrations, OpenError, SchemaVersion};
 use muster_session::Timestamp;
 use muster_session::job::Topic;
 use rusqlite::params;
@@ -89,6 +89,11 @@ impl EmbeddedQueue {
     /// One process at a time can have it; another is told so by [`OpenError::InUse`].
     pub fn open(dir: &Path, durability: Durability) -> Result<Self, OpenError> {
         Self::open_with_clock(dir, durability, Box::new(system_time))
+    }
+
+    /// Looks at the queue in `dir`, which may be in use, and changes nothing; none if there is none.
+    pub fn inspect(dir: &Path) -> Result<Option<SchemaVersion>, OpenError> {
+        muster_embedded::schema_version(&dir.join(FILE), SCHEMA)
     }
 
     /// Ends every lease. For the start of a process: whoever held one is gone, because one process at a time has the queue,

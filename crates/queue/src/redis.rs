@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_redis::{FromRedisValue, Link, OpenError, Script, ScriptInvocation, Settings, cmd};
+use muster_redis::{FromRedisValue, Inspection, Link, OpenError, Script, ScriptInvocation, Settings, cmd};
 use muster_session::Timestamp;
 use muster_session::job::Topic;
 use tokio::runtime::Handle;
@@ -36,8 +36,8 @@ use crate::{Delivery, Depth, Enqueue, Limits, Queue, QueueError, Receipt};
 
 /// Of the layout of keys.
 const SCHEMA: u32 = 1;
-/// Where the prefix comes from.
-const PREFIX_SETTING: &str = "queue.prefix";
+/// Where the settings come from.
+const SECTION: muster_redis::Section = "queue";
 
 const LIMITS: Limits = Limits {
     max_delay: Duration::from_secs(366 * 86_400),
@@ -95,13 +95,17 @@ impl RedisQueue {
         Self::open_with(settings, None, RECHECK).await
     }
 
+    /// Looks at the server and at what is under the prefix, and writes nothing.
+    pub async fn inspect(settings: &Settings) -> Result<Inspection, OpenError> {
+        muster_redis::inspect(settings, SECTION, &schema_key(settings), SCHEMA).await
+    }
+
     async fn open_with(
         settings: &Settings,
         clock: Option<Clock>,
         recheck: Duration,
     ) -> Result<(Self, Vec<String>), OpenError> {
-        let key = format!("{{{}:queue}}:schema", settings.prefix);
-        let opened = muster_redis::open(settings, &key, SCHEMA, PREFIX_SETTING).await?;
+        let opened = muster_redis::open(settings, SECTION, &schema_key(settings), SCHEMA).await?;
         let shared = Arc::new(Shared {
             link: opened.link,
             prefix: settings.prefix.clone(),
@@ -116,6 +120,10 @@ impl RedisQueue {
         shared.tend.get_or_init(|| AbortOnDropHandle::new(tend));
         Ok((Self { shared }, opened.warnings))
     }
+}
+
+fn schema_key(settings: &Settings) -> String {
+    format!("{{{}:queue}}:schema", settings.prefix)
 }
 
 impl Shared {

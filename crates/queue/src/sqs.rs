@@ -39,7 +39,7 @@ use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use futures_util::future::try_join_all;
-use muster_aws::{AwsSettings, SetupError};
+use muster_aws::{AwsSettings, SdkConfig, ServiceClock, SetupError};
 use muster_session::job::Topic;
 use tokio::time::Instant;
 
@@ -79,6 +79,7 @@ pub struct SqsQueue {
 #[derive(Debug)]
 struct Shared {
     client: Client,
+    clock: ServiceClock,
     urls: BTreeMap<Topic, Urls>,
     leases: Leases,
     /// Receives that go on after their receiver, and messages on their way back.
@@ -94,22 +95,44 @@ struct Urls {
 }
 
 impl SqsQueue {
-    /// Connects and checks that every queue is there with its redrive policy. Changes nothing.
+    /// Connects and checks that every queue is there with its redrive policy. Changes nothing, and gives up within seconds.
     pub async fn open(settings: &SqsSettings) -> Result<Self, SetupError> {
-        Self::open_with(client(settings).await, settings).await
+        let config = settings.aws.load_checked(ANSWER, &migrate::USE).await?;
+        let clock = ServiceClock::default();
+        let looking = client(&muster_aws::brief(&config), &clock);
+        Self::open_with(&looking, client(&config, &clock), clock, settings).await
     }
 
     /// Makes the queues that are missing and sets right the attributes that differ; a dry run only says what it would do.
-    /// Answers a line for each step; none means that there is nothing to do. No message is touched.
-    pub async fn migrate(settings: &SqsSettings, dry_run: bool) -> Result<Vec<String>, SetupError> {
-        migrate::migrate(&client(settings).await, settings, dry_run).await
+    /// Says each step before it is done; none means that there is nothing to do. No message is touched.
+    pub async fn migrate(
+        settings: &SqsSettings,
+        dry_run: bool,
+        tell: &mut (dyn FnMut(String) + Send),
+    ) -> Result<(), SetupError> {
+        let config = settings.aws.load_checked(ANSWER, &migrate::MAKE).await?;
+        let client = client(&muster_aws::brief(&config), &ServiceClock::default());
+        migrate::migrate(&client, settings, dry_run, tell).await
     }
 
-    async fn open_with(client: Client, settings: &SqsSettings) -> Result<Self, SetupError> {
-        let found = Topic::ALL.map(|topic| migrate::verify(&client, settings, topic));
+    /// Milliseconds that this machine's clock is ahead of the service's, negative if it is behind; good to about a second.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        self.shared.clock.ahead_ms()
+    }
+
+    /// `looking`: for the checks alone.
+    async fn open_with(
+        looking: &Client,
+        client: Client,
+        clock: ServiceClock,
+        settings: &SqsSettings,
+    ) -> Result<Self, SetupError> {
+        let found = Topic::ALL.map(|topic| migrate::verify(looking, settings, topic));
         let urls = Topic::ALL.into_iter().zip(try_join_all(found).await?).collect();
         let shared = Shared {
             client,
+            clock,
             urls,
             leases: Leases::default(),
             background: claim::Background::new(),
@@ -119,8 +142,8 @@ impl SqsQueue {
     }
 }
 
-async fn client(settings: &SqsSettings) -> Client {
-    Client::new(&settings.aws.load(ANSWER).await)
+fn client(config: &SdkConfig, clock: &ServiceClock) -> Client {
+    Client::from_conf(aws_sdk_sqs::config::Builder::from(config).interceptor(clock.clone()).build())
 }
 
 impl Shared {

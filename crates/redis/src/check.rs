@@ -2,6 +2,7 @@
 
 use redis::{ErrorKind, InfoDict, Script, ServerErrorKind, cmd};
 
+use crate::error::Place;
 use crate::{Error, Link, OpenError};
 
 /// The oldest major version: lag of consumer groups, and effects of scripts that are replicated one by one.
@@ -10,22 +11,33 @@ const NEEDED: u32 = 7;
 const UNKNOWN: &str = "redis does not say how it is set up: it has to be version 7 or newer, with `appendonly yes`, and \
                        without a `maxmemory-policy` of `allkeys-*`, or acknowledged writes may be lost";
 
-/// Refuses what would lose data, and names what may.
-pub(crate) async fn server(link: &Link, allow_volatile: bool) -> Result<Vec<String>, OpenError> {
+/// How a server is set up, as far as it says.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// Empty if it does not say.
+    pub(crate) version: String,
+    /// None if it does not answer `INFO`, and then the rest is not known either.
+    pub(crate) appendonly: Option<bool>,
+    pub(crate) appendfsync: Option<String>,
+    pub(crate) policy: Option<String>,
+    /// If there is a `maxmemory`, so that the policy matters.
+    pub(crate) bounded: bool,
+}
+
+pub(crate) async fn facts(link: &Link) -> Result<Facts, Error> {
     let info: InfoDict = match link.run(&cmd("INFO")).await {
         Ok(info) => info,
-        Err(error) if is_forbidden(&error) => return Ok(vec![UNKNOWN.to_owned()]),
-        Err(error) => return Err(error.into()),
+        Err(error) if is_forbidden(&error) => return Ok(Facts::default()),
+        Err(error) => return Err(error),
     };
-    let version: String = info.get("redis_version").unwrap_or_default();
-    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major < NEEDED) {
-        return Err(OpenError::TooOld { found: version, needed: NEEDED });
-    }
-    let fsync = if info.get::<u8>("aof_enabled") == Some(1) { Some(appendfsync(link).await?) } else { None };
-    let policy: String = info.get("maxmemory_policy").unwrap_or_default();
-    let bounded = info.get::<u64>("maxmemory").is_some_and(|bytes| bytes > 0);
-    judge(fsync.as_ref().map(Option::as_deref), bounded.then_some(policy.as_str()), allow_volatile)
+    let appendonly = info.get::<u8>("aof_enabled") == Some(1);
+    Ok(Facts {
+        version: info.get("redis_version").unwrap_or_default(),
+        appendonly: Some(appendonly),
+        appendfsync: if appendonly { appendfsync(link).await? } else { None },
+        policy: info.get("maxmemory_policy"),
+        bounded: info.get::<u64>("maxmemory").is_some_and(|bytes| bytes > 0),
+    })
 }
 
 /// How often the append-only file reaches the disk; none if the server does not say.
@@ -43,11 +55,17 @@ fn is_forbidden(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError))
 }
 
-/// `fsync`: of the append-only file, if there is one (and if that is known). `policy`: of eviction, if memory is bounded.
-fn judge(fsync: Option<Option<&str>>, policy: Option<&str>, allow_volatile: bool) -> Result<Vec<String>, OpenError> {
+/// Refuses what would lose data, and names what may.
+pub(crate) fn judge(facts: &Facts, place: &Place<'_>) -> Result<Vec<String>, OpenError> {
+    let Some(appendonly) = facts.appendonly else { return Ok(vec![UNKNOWN.to_owned()]) };
+    let major = facts.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major < NEEDED) {
+        let (setting, found) = (place.setting("url"), facts.version.clone());
+        return Err(OpenError::TooOld { setting, found, needed: NEEDED });
+    }
     let mut losses = Vec::new();
     let mut warnings = Vec::new();
-    match fsync {
+    match appendonly.then_some(facts.appendfsync.as_deref()) {
         Some(Some("always")) => {}
         Some(Some("everysec")) => warnings.push(
             "redis has `appendfsync everysec`: up to 1 s of acknowledged writes may be lost at a power loss".to_owned(),
@@ -61,34 +79,58 @@ fn judge(fsync: Option<Option<&str>>, policy: Option<&str>, allow_volatile: bool
         None => losses.push("redis has `appendonly no`: it loses acknowledged writes when it ends".to_owned()),
     }
     // The other policies evict only keys that expire, and none of ours does.
-    if let Some(policy) = policy.filter(|policy| policy.starts_with("allkeys-")) {
+    let policy = facts.policy.as_deref().filter(|policy| facts.bounded && policy.starts_with("allkeys-"));
+    if let Some(policy) = policy {
         losses.push(format!("redis has `maxmemory-policy {policy}`: it drops keys when memory is short"));
     }
-    if !allow_volatile && !losses.is_empty() {
-        return Err(OpenError::Volatile { detail: losses.join("; ") });
+    if !place.settings.allow_volatile && !losses.is_empty() {
+        return Err(OpenError::Volatile { detail: losses.join("; "), setting: place.setting("allow_volatile") });
     }
     losses.append(&mut warnings);
     Ok(losses)
 }
 
-/// Writes the version if there is none, and refuses another.
-pub(crate) async fn schema(link: &Link, key: &str, known: u32, setting: &str) -> Result<(), OpenError> {
+/// Writes the version if there is none, and refuses another. Also refuses a user who may not write, and a server that takes
+/// no writes: removing a key that is never there changes nothing, and needs both.
+pub(crate) async fn claim(link: &Link, place: &Place<'_>, key: &str, known: u32) -> Result<(), OpenError> {
     let script = Script::new(
         "local found = redis.call('GET', KEYS[1])
+         if found and found ~= ARGV[1] then return found end
+         redis.call('UNLINK', KEYS[2])
          if not found then redis.call('SET', KEYS[1], ARGV[1]) end
-         return found or ARGV[1]",
+         return ARGV[1]",
     );
-    let found: String = link.script(script.key(key).arg(known)).await?;
-    if found != known.to_string() {
-        return Err(OpenError::Schema { found, known, setting: setting.to_owned() });
+    let mut script = script.key(key);
+    script.key(format!("{key}:never")).arg(known);
+    let found: String = link.script(&script).await.map_err(|error| place.failed(error))?;
+    schema(&found, known, place)
+}
+
+/// Refuses another version.
+pub(crate) fn schema(found: &str, known: u32, place: &Place<'_>) -> Result<(), OpenError> {
+    if found == known.to_string() {
+        return Ok(());
     }
-    Ok(())
+    Err(OpenError::Schema { found: found.to_owned(), known, setting: place.setting("prefix") })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::judge;
-    use crate::OpenError;
+    use super::{Facts, judge};
+    use crate::error::Place;
+    use crate::{OpenError, Settings};
+
+    fn judged(fsync: Option<Option<&str>>, policy: Option<&str>, allow: bool) -> Result<Vec<String>, OpenError> {
+        let settings = Settings { url: "redis://h".into(), prefix: "muster".into(), allow_volatile: allow };
+        let facts = Facts {
+            version: "7.2.0".into(),
+            appendonly: Some(fsync.is_some()),
+            appendfsync: fsync.flatten().map(str::to_owned),
+            policy: policy.map(str::to_owned),
+            bounded: policy.is_some(),
+        };
+        judge(&facts, &Place { settings: &settings, section: "store" })
+    }
 
     #[test]
     fn what_loses_acknowledged_writes_is_refused_unless_allowed() {
@@ -97,17 +139,18 @@ mod tests {
             (Some(Some("no")), None, "appendfsync no"),
             (Some(Some("always")), Some("allkeys-lru"), "allkeys-lru"),
         ] {
-            let refused = judge(fsync, policy, false);
-            assert!(matches!(&refused, Err(OpenError::Volatile { detail }) if detail.contains(part)), "{refused:?}");
-            assert!(judge(fsync, policy, true).is_ok_and(|warnings| warnings[0].contains(part)));
+            let refused = judged(fsync, policy, false).unwrap_err();
+            assert!(matches!(&refused, OpenError::Volatile { detail, .. } if detail.contains(part)), "{refused:?}");
+            assert!(refused.to_string().contains("`store.allow_volatile`"), "{refused}");
+            assert!(judged(fsync, policy, true).is_ok_and(|warnings| warnings[0].contains(part)));
         }
     }
 
     #[test]
     fn what_may_lose_a_second_is_named() {
-        assert_eq!(judge(Some(Some("always")), Some("noeviction"), false).ok(), Some(Vec::new()));
-        assert_eq!(judge(Some(Some("always")), Some("volatile-lru"), false).ok(), Some(Vec::new()));
-        assert!(judge(Some(Some("everysec")), None, false).is_ok_and(|warnings| warnings[0].contains("up to 1 s")));
-        assert!(judge(Some(None), None, false).is_ok_and(|warnings| warnings.len() == 1));
+        assert_eq!(judged(Some(Some("always")), Some("noeviction"), false).ok(), Some(Vec::new()));
+        assert_eq!(judged(Some(Some("always")), Some("volatile-lru"), false).ok(), Some(Vec::new()));
+        assert!(judged(Some(Some("everysec")), None, false).is_ok_and(|warnings| warnings[0].contains("up to 1 s")));
+        assert!(judged(Some(None), None, false).is_ok_and(|warnings| warnings.len() == 1));
     }
 }

@@ -6,18 +6,25 @@
 //! ([`Link::dedicated`]).
 //!
 //! [`open`] also looks at the server before anything is written: whether it is new enough, whether it keeps what it
-//! acknowledges, and whether the data under the prefix is of this release.
+//! acknowledges, whether the user may write there, and whether the data under the prefix is of this release. [`inspect()`] looks
+//! at the same and writes nothing.
 //!
 //! This crate knows nothing of what is stored.
 
 mod check;
+mod error;
+mod inspect;
 mod link;
 mod settings;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
+pub use error::OpenError;
+pub use inspect::{Inspection, inspect};
 pub use link::{CONNECT_TIMEOUT, Link, RESPONSE_TIMEOUT};
 /// What the backends use of the client.
 pub use redis::{
@@ -39,6 +46,9 @@ macro_rules! scripts {
     };
 }
 
+/// The part of the configuration that settings come from, such as `store`: errors name `store.url` and its neighbours.
+pub type Section = &'static str;
+
 /// An open server, and what its operator should know.
 #[derive(Debug)]
 pub struct Opened {
@@ -51,59 +61,11 @@ pub struct Opened {
 /// Connects, and checks the server and the version of the data.
 ///
 /// `schema_key` holds the version of the data's layout; it is written if there is none. Nothing else is touched.
-/// `prefix_setting` is the name of the setting that the prefix came from, for the error.
-pub async fn open(
-    settings: &Settings,
-    schema_key: &str,
-    schema: u32,
-    prefix_setting: &str,
-) -> Result<Opened, OpenError> {
-    settings.check_prefix(prefix_setting)?;
-    let link = Arc::new(Link::new(&settings.url)?);
-    let warnings = check::server(&link, settings.allow_volatile).await?;
-    check::schema(&link, schema_key, schema, prefix_setting).await?;
+pub async fn open(settings: &Settings, section: Section, schema_key: &str, schema: u32) -> Result<Opened, OpenError> {
+    let place = error::Place { settings, section };
+    let link = Arc::new(place.link()?);
+    let facts = check::facts(&link).await.map_err(|error| place.failed(error))?;
+    let warnings = check::judge(&facts, &place)?;
+    check::claim(&link, &place, schema_key, schema).await?;
     Ok(Opened { link, warnings })
-}
-
-/// Why a server cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Not a `redis://` or `rediss://` address.
-    #[error("not a Redis address")]
-    BadUrl(#[source] Error),
-    /// A prefix that would break the names of keys.
-    #[error("{setting}: a prefix is 1 to 64 letters, digits, `-`, `_` or `.`")]
-    BadPrefix {
-        /// Where the prefix came from.
-        setting: String,
-    },
-    /// Out of reach, or it refused.
-    #[error("redis cannot be used: {0}")]
-    Unavailable(#[from] Error),
-    /// Older than what the scripts and the lag of consumer groups need.
-    #[error("redis {found} is too old: at least version {needed} is needed")]
-    TooOld {
-        /// Its version.
-        found: String,
-        /// The oldest that will do.
-        needed: u32,
-    },
-    /// It would lose what it acknowledged.
-    #[error("{detail}; set that right, or allow it with `allow_volatile`")]
-    Volatile {
-        /// What is set up so.
-        detail: String,
-    },
-    /// The data is of another release.
-    #[error(
-        "the data under this prefix has schema {found}, and this release knows {known}: use the release that wrote it, or another {setting}"
-    )]
-    Schema {
-        /// Of the data.
-        found: String,
-        /// Of this release.
-        known: u32,
-        /// Where the prefix came from.
-        setting: String,
-    },
 }

@@ -1,12 +1,14 @@
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, ScriptInvocation, ServerErrorKind};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, ScriptInvocation, ServerErrorKind, Value, cmd,
+};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::{Error, OpenError};
+use crate::Error;
 
 /// Longest wait for a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,9 +47,23 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// To this address; does not connect yet.
-    pub fn new(url: &str) -> Result<Self, OpenError> {
-        let client = Client::open(url).map_err(OpenError::BadUrl)?;
-        Ok(Self { client, state: Mutex::default() })
+    pub fn new(url: &str) -> Result<Self, Error> {
+        Ok(Self { client: Client::open(url)?, state: Mutex::default() })
+    }
+
+    /// Milliseconds that this machine's clock is ahead of the server's, negative if it is behind; good to half the time that
+    /// a command takes.
+    pub async fn clock_ahead_ms(&self) -> Result<i64, Error> {
+        self.ahead_ms_of(wall_clock_ms).await
+    }
+
+    /// `ours` is the clock that is compared.
+    pub(crate) async fn ahead_ms_of(&self, ours: impl Fn() -> i64) -> Result<i64, Error> {
+        // The first command may have to wait for the connection.
+        let _: Value = self.run(&cmd("TIME")).await?;
+        let before = ours();
+        let (seconds, micros): (i64, i64) = self.run(&cmd("TIME")).await?;
+        Ok(before + (ours() - before) / 2 - (seconds * 1_000 + micros / 1_000))
     }
 
     /// Runs one command. Dropping the future may leave it carried out or not.
@@ -114,6 +130,11 @@ impl Link {
 #[must_use]
 pub(crate) fn next_pause(pause: Duration) -> Duration {
     (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX)
+}
+
+fn wall_clock_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Whether another connection may fare better.

@@ -5,6 +5,8 @@
 //! and supervises its bot; [`roles::media`] settles the artifacts; `muster_hooks` delivers what every transition caused.
 
 pub mod api;
+mod backends;
+mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;

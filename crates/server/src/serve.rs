@@ -1,6 +1,5 @@
 //! `muster serve`: opens the backend, starts the parts of the role, and ends them in order.
 
-mod backend;
 mod http;
 mod parts;
 mod secret;
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::api::{self, ApiState};
+use crate::backends;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engines::Engines;
@@ -81,7 +81,7 @@ pub async fn serve(config: Config, role: Role, given_key: Option<String>) -> any
 async fn prepare(config: Config, role: Role) -> anyhow::Result<Process> {
     let data = &config.data_dir;
     std::fs::create_dir_all(data).with_context(|| format!("the data directory {} cannot be made", data.display()))?;
-    let (store, queue) = backend::open(&config).await?;
+    let (store, queue) = backends::open(&config).await?;
     let backend = Backend { store, queue, clock: Clock::system(), nudge: Arc::new(Notify::new()) };
     let packs = Arc::new(load_packs(&config)?);
     let guard = Policy::new(config.hooks.allow_private.iter().map(String::as_str)).context("hooks.allow_private")?;

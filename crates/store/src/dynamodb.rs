@@ -82,18 +82,31 @@ pub struct DynamoStore {
 }
 
 impl DynamoStore {
-    /// Connects and checks that the table is there with its indexes and the schema that this release knows. Changes nothing.
+    /// Connects and checks that the table is there with its indexes, its time to live and the schema that this release
+    /// knows. Changes nothing, and gives up within seconds.
     pub async fn open(settings: &DynamoSettings) -> Result<Self, SetupError> {
-        let table = table(settings).await;
-        migrate::verify(&table).await?;
-        Ok(Self { table, ids: Ids::new() })
+        let config = settings.aws.load_checked(ANSWER, &migrate::USE).await?;
+        let looking = Table::new(&muster_aws::brief(&config), &settings.table);
+        migrate::verify(&looking).await?;
+        Ok(Self { table: looking.with(&config), ids: Ids::new() })
     }
 
-    /// Makes table, indexes and time to live if they are missing; a dry run only says what it would do. Answers a line for
-    /// each step; none means that there is nothing to do. Waits until what it makes can be used, which for an index of a large
-    /// table takes minutes. No data is touched.
-    pub async fn migrate(settings: &DynamoSettings, dry_run: bool) -> Result<Vec<String>, SetupError> {
-        migrate::migrate(&table(settings).await, dry_run).await
+    /// Makes table, indexes and time to live if they are missing; a dry run only says what it would do. Says each step before
+    /// it is done; none means that there is nothing to do. Waits until what it makes can be used, which for an index of a
+    /// large table takes minutes. No data is touched.
+    pub async fn migrate(
+        settings: &DynamoSettings,
+        dry_run: bool,
+        tell: &mut (dyn FnMut(String) + Send),
+    ) -> Result<(), SetupError> {
+        let config = settings.aws.load_checked(ANSWER, &migrate::MAKE).await?;
+        migrate::migrate(&Table::new(&muster_aws::brief(&config), &settings.table), dry_run, tell).await
+    }
+
+    /// Milliseconds that this machine's clock is ahead of the service's, negative if it is behind; good to about a second.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        self.table.clock_ahead_ms()
     }
 
     /// Answers so far that asked for fewer requests, those that were waited out included.
@@ -101,10 +114,6 @@ impl DynamoStore {
     pub fn throttled(&self) -> u64 {
         self.table.throttled()
     }
-}
-
-async fn table(settings: &DynamoSettings) -> Table {
-    Table::new(&settings.aws.load(ANSWER).await, &settings.table)
 }
 
 #[async_trait]

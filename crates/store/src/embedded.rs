@@ -19,7 +19,7 @@ mod tests;
 use std::path::Path;
 
 use async_trait::async_trait;
-use muster_embedded::{Database, Durability, OpenError};
+use muster_embedded::{Database, Durability, OpenError, SchemaVersion};
 use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
@@ -43,6 +43,11 @@ impl EmbeddedStore {
     /// One process at a time can have it; another is told so by [`OpenError::InUse`].
     pub fn open(dir: &Path, durability: Durability) -> Result<Self, OpenError> {
         Ok(Self { database: Database::open(&dir.join(FILE), durability, schema::MIGRATIONS)? })
+    }
+
+    /// Looks at the store in `dir`, which may be in use, and changes nothing; none if there is none.
+    pub fn inspect(dir: &Path) -> Result<Option<SchemaVersion>, OpenError> {
+        muster_embedded::schema_version(&dir.join(FILE), schema::MIGRATIONS)
     }
 }
 

@@ -23,7 +23,7 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use muster_redis::{FromRedisValue, Link, OpenError, Script, ScriptInvocation, Settings, cmd};
+use muster_redis::{FromRedisValue, Inspection, Link, OpenError, Script, ScriptInvocation, Settings, cmd};
 use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
@@ -33,8 +33,8 @@ use crate::{
 
 /// Of the layout of keys.
 const SCHEMA: u32 = 1;
-/// Where the prefix comes from.
-const PREFIX_SETTING: &str = "store.prefix";
+/// Where the settings come from.
+const SECTION: muster_redis::Section = "store";
 
 /// A [`SessionStore`] under a prefix of a Redis server.
 #[derive(Debug)]
@@ -51,9 +51,19 @@ impl RedisStore {
     /// The server has to be there now. Later it may go and come back: meanwhile calls fail at once with
     /// [`StoreError::Unavailable`].
     pub async fn open(settings: &Settings) -> Result<(Self, Vec<String>), OpenError> {
-        let tag = format!("{{{}}}", settings.prefix);
-        let opened = muster_redis::open(settings, &format!("{tag}:schema"), SCHEMA, PREFIX_SETTING).await?;
-        Ok((Self { link: opened.link, tag }, opened.warnings))
+        let opened = muster_redis::open(settings, SECTION, &schema_key(settings), SCHEMA).await?;
+        Ok((Self { link: opened.link, tag: tag(settings) }, opened.warnings))
+    }
+
+    /// Looks at the server and at what is under the prefix, and writes nothing.
+    pub async fn inspect(settings: &Settings) -> Result<Inspection, OpenError> {
+        muster_redis::inspect(settings, SECTION, &schema_key(settings), SCHEMA).await
+    }
+
+    /// Milliseconds that this machine's clock is ahead of the server's, negative if it is behind; good to half the time that
+    /// a command takes. None if the server may not be asked.
+    pub async fn clock_ahead_ms(&self) -> Option<i64> {
+        self.link.clock_ahead_ms().await.ok()
     }
 
     fn key(&self, name: &str) -> String {
@@ -69,6 +79,14 @@ impl RedisStore {
         fill(&mut script);
         Ok(self.link.script(&script).await?)
     }
+}
+
+fn tag(settings: &Settings) -> String {
+    format!("{{{}}}", settings.prefix)
+}
+
+fn schema_key(settings: &Settings) -> String {
+    format!("{}:schema", tag(settings))
 }
 
 /// For short closures over a script, whose methods answer the script.

@@ -180,7 +180,7 @@ async fn a_server_that_is_not_there_is_said_to_be_unavailable() {
         allow_volatile: false,
     };
     let refused = RedisQueue::open(&settings).await.unwrap_err();
-    assert!(matches!(refused, OpenError::Unavailable(_)), "{refused}");
+    assert!(matches!(refused, OpenError::Unreachable { .. }), "{refused}");
     assert!(!format!("{refused:?} {refused} {settings:?}").contains("secret"));
 }
 

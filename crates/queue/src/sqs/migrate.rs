@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
-use muster_aws::{SetupError, Trouble};
+use muster_aws::{Names, SetupError, Trouble};
 use muster_session::job::Topic;
 use serde_json::{Value, json};
 
@@ -12,6 +12,26 @@ use super::{SqsSettings, Urls};
 
 /// The setting that names the queues.
 const SETTING: &str = "queue.prefix";
+/// For whoever uses the queues.
+pub(super) const USE: Names = Names {
+    service: "Amazon SQS",
+    name: SETTING,
+    region: "queue.region",
+    endpoint_url: "queue.endpoint_url",
+    actions: &[
+        "sqs:GetQueueUrl",
+        "sqs:GetQueueAttributes",
+        "sqs:SendMessage",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:ChangeMessageVisibility",
+    ],
+};
+/// For whoever makes them.
+pub(super) const MAKE: Names = Names {
+    actions: &["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:CreateQueue", "sqs:SetQueueAttributes"],
+    ..USE
+};
 /// After so many receives SQS sets a message aside. The most it allows: consumers give up much earlier, with a reason.
 const MAX_RECEIVES: u32 = 1_000;
 /// The most it allows: 14 days.
@@ -21,10 +41,13 @@ const MAX_MESSAGE_BYTES: &str = "1048576";
 /// Finds the queues of a topic and checks that dead letters of the one go to the other.
 pub(super) async fn verify(client: &Client, settings: &SqsSettings, topic: Topic) -> Result<Urls, SetupError> {
     let (live_name, dead_name) = names(settings, topic);
-    let missing = |name: &str| SetupError::Missing { setting: SETTING, what: format!("queue {name}") };
-    let dead = url(client, &dead_name).await?.ok_or_else(|| missing(&dead_name))?;
-    let live = url(client, &live_name).await?.ok_or_else(|| missing(&live_name))?;
-    let (is, dead_is) = (attributes(client, &live_name, &live).await?, attributes(client, &dead_name, &dead).await?);
+    // SQS does not tell one that is not there from one that may not be seen.
+    let missing =
+        |name: &str| SetupError::Missing { setting: SETTING, what: format!("queue {name}, or no right to see it") };
+    let dead = url(client, &USE, &dead_name).await?.ok_or_else(|| missing(&dead_name))?;
+    let live = url(client, &USE, &live_name).await?.ok_or_else(|| missing(&live_name))?;
+    let is = attributes(client, &USE, &live_name, &live).await?;
+    let dead_is = attributes(client, &USE, &dead_name, &dead).await?;
     let arn = dead_is.get(&Name::QueueArn).cloned().unwrap_or_default();
     if target(is.get(&Name::RedrivePolicy)) != Some(arn) {
         let detail = format!("its redrive policy does not name {dead_name}; `muster migrate` sets it");
@@ -33,19 +56,23 @@ pub(super) async fn verify(client: &Client, settings: &SqsSettings, topic: Topic
     Ok(Urls { live, dead })
 }
 
-pub(super) async fn migrate(client: &Client, settings: &SqsSettings, dry_run: bool) -> Result<Vec<String>, SetupError> {
-    let mut steps = Vec::new();
+pub(super) async fn migrate(
+    client: &Client,
+    settings: &SqsSettings,
+    dry_run: bool,
+    tell: &mut (dyn FnMut(String) + Send),
+) -> Result<(), SetupError> {
     for topic in Topic::ALL {
         let (live, dead) = names(settings, topic);
-        let arn = ensure(client, &dead, basic(), dry_run, &mut steps).await?;
+        let arn = ensure(client, &dead, basic(), dry_run, tell).await?;
         let mut wanted = basic();
         // A dry run may have no queue to point to: then it would be made, and this one set.
         let arn = arn.unwrap_or_else(|| format!("the queue {dead}"));
         let policy = json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES});
         wanted.insert(Name::RedrivePolicy, policy.to_string());
-        ensure(client, &live, wanted, dry_run, &mut steps).await?;
+        ensure(client, &live, wanted, dry_run, tell).await?;
     }
-    Ok(steps)
+    Ok(())
 }
 
 /// Makes a queue or sets what differs; answers its ARN, if there is one.
@@ -54,13 +81,13 @@ async fn ensure(
     name: &str,
     wanted: HashMap<Name, String>,
     dry_run: bool,
-    steps: &mut Vec<String>,
+    tell: &mut (dyn FnMut(String) + Send),
 ) -> Result<Option<String>, SetupError> {
-    let failed = |error| SetupError::from_sdk(SETTING, format!("queue {name}"), &error);
-    let url = match url(client, name).await? {
+    let failed = |error| SetupError::from_sdk(&MAKE, format!("queue {name}"), &error);
+    let url = match url(client, &MAKE, name).await? {
         Some(url) => url,
         None => {
-            steps.push(format!("create queue {name}"));
+            tell(format!("create queue {name}"));
             if dry_run {
                 return Ok(None);
             }
@@ -68,14 +95,16 @@ async fn ensure(
             made.map_err(failed)?.queue_url.unwrap_or_default()
         }
     };
-    let is = attributes(client, name, &url).await?;
+    let is = attributes(client, &MAKE, name, &url).await?;
     let mut differing: Vec<(Name, String)> =
         wanted.into_iter().filter(|(attribute, value)| !same(attribute, is.get(attribute), value)).collect();
     differing.sort_by(|one, other| one.0.as_str().cmp(other.0.as_str()));
-    steps.extend(differing.iter().map(|(attribute, value)| format!("set {attribute} of queue {name} to {value}")));
+    for (attribute, value) in &differing {
+        tell(format!("set {attribute} of queue {name} to {value}"));
+    }
     if !differing.is_empty() && !dry_run {
         let set = client.set_queue_attributes().queue_url(&url).set_attributes(Some(differing.into_iter().collect()));
-        set.send().await.map_err(|error| SetupError::from_sdk(SETTING, format!("queue {name}"), &error))?;
+        set.send().await.map_err(|error| SetupError::from_sdk(&MAKE, format!("queue {name}"), &error))?;
     }
     Ok(is.get(&Name::QueueArn).cloned())
 }
@@ -93,17 +122,22 @@ fn basic() -> HashMap<Name, String> {
     ])
 }
 
-async fn url(client: &Client, name: &str) -> Result<Option<String>, SetupError> {
+async fn url(client: &Client, names: &Names, name: &str) -> Result<Option<String>, SetupError> {
     match client.get_queue_url().queue_name(name).send().await {
         Ok(found) => Ok(found.queue_url),
         Err(error) if muster_aws::trouble(&error) == Trouble::Missing => Ok(None),
-        Err(error) => Err(SetupError::from_sdk(SETTING, format!("queue {name}"), &error)),
+        Err(error) => Err(SetupError::from_sdk(names, format!("queue {name}"), &error)),
     }
 }
 
-async fn attributes(client: &Client, name: &str, url: &str) -> Result<HashMap<Name, String>, SetupError> {
+async fn attributes(
+    client: &Client,
+    names: &Names,
+    name: &str,
+    url: &str,
+) -> Result<HashMap<Name, String>, SetupError> {
     let got = client.get_queue_attributes().queue_url(url).attribute_names(Name::All).send().await;
-    let got = got.map_err(|error| SetupError::from_sdk(SETTING, format!("queue {name}"), &error))?;
+    let got = got.map_err(|error| SetupError::from_sdk(names, format!("queue {name}"), &error))?;
     Ok(got.attributes.unwrap_or_default())
 }
 

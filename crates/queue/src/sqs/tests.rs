@@ -1,13 +1,13 @@
 //! The suite on SQS, as an emulator plays it, and what no emulator plays.
 
 mod model;
+mod setup;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_aws::testing::{Script, emulator};
-use muster_aws::{AwsSettings, SetupError};
 use muster_session::job::Topic;
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ impl Queues {
     }
 
     async fn queue(&self) -> SqsQueue {
-        SqsQueue::migrate(&self.0, false).await.unwrap();
+        setup::migrate(&self.0, false).await.unwrap();
         SqsQueue::open(&self.0).await.unwrap()
     }
 }
@@ -39,32 +39,6 @@ impl Fixture for Queues {
 }
 
 crate::queue_conformance!(if_there: Queues::new(), in seconds, without deduplication);
-
-#[tokio::test]
-async fn migrating_says_what_it_does_and_then_has_nothing_to_do() {
-    let Some(Queues(settings)) = Queues::new() else { return };
-    let missing = SqsQueue::open(&settings).await.unwrap_err();
-    assert!(matches!(&missing, SetupError::Missing { setting: "queue.prefix", .. }), "{missing}");
-    let planned = SqsQueue::migrate(&settings, true).await.unwrap();
-    assert_eq!(planned.len(), 2 * Topic::ALL.len(), "{planned:?}");
-    assert!(planned[0].starts_with("create queue test-"), "{planned:?}");
-    assert_eq!(SqsQueue::migrate(&settings, true).await.unwrap(), planned, "a dry run changes nothing");
-    assert_eq!(SqsQueue::migrate(&settings, false).await.unwrap(), planned);
-    assert_eq!(SqsQueue::migrate(&settings, false).await.unwrap(), Vec::<String>::new());
-
-    let queue = SqsQueue::open(&settings).await.unwrap();
-    queue.enqueue(Topic::Jobs, Enqueue { payload: b"m".to_vec(), ..Enqueue::default() }).await.unwrap();
-    let url = &queue.shared.urls(Topic::Jobs).live;
-    let spoil = queue.shared.client.set_queue_attributes().queue_url(url);
-    spoil.attributes(Name::RedrivePolicy, "").attributes(Name::MessageRetentionPeriod, "60").send().await.unwrap();
-    let unfit = SqsQueue::open(&settings).await.unwrap_err();
-    assert!(matches!(&unfit, SetupError::Unfit { setting: "queue.prefix", .. }), "{unfit}");
-    let steps = SqsQueue::migrate(&settings, false).await.unwrap();
-    assert_eq!(steps.len(), 2, "{steps:?}");
-    assert!(steps[0].starts_with("set MessageRetentionPeriod of queue test-"), "{steps:?}");
-    let queue = SqsQueue::open(&settings).await.unwrap();
-    assert_eq!(queue.receive(Topic::Jobs, 1, LONG, LONG).await.unwrap()[0].payload, b"m", "messages are not touched");
-}
 
 #[tokio::test]
 async fn a_receive_that_was_given_up_puts_back_what_it_takes() {
@@ -134,6 +108,7 @@ fn scripted(answers: &[(u16, &str)]) -> (Script, SqsQueue) {
     let urls = Topic::ALL.into_iter().map(|topic| (topic, Urls { live: url(), dead: url() })).collect();
     let shared = Shared {
         client,
+        clock: ServiceClock::default(),
         urls,
         leases: Leases::default(),
         background: claim::Background::new(),
@@ -187,16 +162,4 @@ async fn the_longest_lease_is_no_longer_than_the_service_takes() {
     let beyond = queue.extend(&received[0].receipt, lease + Duration::from_millis(1)).await;
     assert!(matches!(beyond, Err(QueueError::OverLimit { .. })), "{beyond:?}");
     queue.extend(&received[0].receipt, lease).await.unwrap();
-}
-
-#[tokio::test]
-async fn without_the_right_to_the_setting_is_named() {
-    let denied = r#"{"__type": "com.amazonaws.sqs#AccessDeniedException", "message": "not authorized to perform sqs:GetQueueUrl"}"#;
-    let script = Script::new(std::iter::repeat_n((400, denied), 10));
-    let settings = SqsSettings { aws: AwsSettings::default(), prefix: "muster".into() };
-    let error = SqsQueue::open_with(Client::new(&script.config()), &settings).await.unwrap_err();
-    assert!(
-        matches!(&error, SetupError::Denied { setting: "queue.prefix", detail, .. } if detail.contains("sqs:GetQueueUrl")),
-        "{error}"
-    );
 }

@@ -1,7 +1,7 @@
 //! `muster doctor`: is everything here that a server on this machine needs?
 //!
-//! `probe` looks at the machine, `vendors` asks the speech-to-text services, `judge` decides what it means and how to
-//! mend it. Only the first two do I/O.
+//! `probe` looks at the machine, and with the crate's `backends` at queue and store, `vendors` asks the speech-to-text
+//! services, `judge` decides what it means and how to mend it. `judge` does no I/O.
 
 mod judge;
 mod probe;

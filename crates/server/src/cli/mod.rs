@@ -4,6 +4,7 @@ pub mod bots;
 pub mod dlq;
 pub mod doctor;
 mod log;
+pub mod migrate;
 pub mod workers;
 
 use std::path::PathBuf;
@@ -41,7 +42,9 @@ enum Command {
     Workers(workers::WorkersArgs),
     /// List jobs that were set aside, and try one again.
     Dlq(dlq::DlqArgs),
-    /// Check this machine and say how to fix what is missing.
+    /// Make the queues and the table that the configuration names, before the first start.
+    Migrate(migrate::MigrateArgs),
+    /// Check this machine, its queue and its store, and say how to fix what is missing.
     Doctor(DoctorArgs),
     /// Show the configuration.
     Config(ConfigArgs),
@@ -129,6 +132,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bots(args) => runtime()?.block_on(bots::run(args)),
         Command::Workers(args) => runtime()?.block_on(workers::run(args)),
         Command::Dlq(args) => runtime()?.block_on(dlq::run(args)),
+        Command::Migrate(args) => runtime()?.block_on(migrate::run(args)),
         Command::Doctor(args) => {
             let config = Config::load(&args.config.sources()?)?;
             runtime()?.block_on(doctor::run(&config, args.json))

@@ -1,30 +1,42 @@
 //! `[queue]` and `[store]`: on this machine alone, or shared by many.
 
+mod aws;
+mod redis;
+
+#[cfg(feature = "aws")]
+use muster_queue::SqsSettings;
 use muster_redis::Settings;
+#[cfg(feature = "aws")]
+use muster_store::DynamoSettings;
 
 use super::reader::{Reader, Text};
 use crate::roles::Role;
 
-/// What is before every key, unless the operator says otherwise.
+/// What names begin with, unless the operator says otherwise.
 const PREFIX: &str = "muster";
-const REDIS_SCHEMES: [&str; 2] = ["redis", "rediss"];
 
-/// `[queue]`. Its `Debug` shows no address.
+/// `[queue]`. Its `Debug` shows no address of Redis.
 #[derive(Clone, Debug)]
 pub enum QueueConfig {
     /// `queue.db` in the data directory, for one process.
     Embedded,
     /// For any number of processes.
     Redis(Settings),
+    /// Amazon SQS, for any number of processes.
+    #[cfg(feature = "aws")]
+    Sqs(SqsSettings),
 }
 
-/// `[store]`. Its `Debug` shows no address.
+/// `[store]`. Its `Debug` shows no address of Redis.
 #[derive(Clone, Debug)]
 pub enum StoreConfig {
     /// `store.db` in the data directory, for one process.
     Embedded,
     /// For any number of processes.
     Redis(Settings),
+    /// Amazon DynamoDB, for any number of processes.
+    #[cfg(feature = "aws")]
+    Dynamodb(DynamoSettings),
 }
 
 impl QueueConfig {
@@ -36,12 +48,23 @@ impl QueueConfig {
 
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         let kind = r.choice(
-            "queue.kind",
-            &["embedded", "redis"],
-            "Where jobs wait: `embedded` is in `data_dir`, for one process; `redis` is for any number of machines. Goes together with store.kind.",
+            QUEUE.kind,
+            &["embedded", "redis", "sqs"],
+            "Where jobs wait: `embedded` is in `data_dir`, for one process; `redis` and `sqs` (Amazon) are for any number of machines. Goes together with store.kind.",
         );
-        let redis = redis(r, kind, &QUEUE);
-        redis.map_or(Self::Embedded, Self::Redis)
+        let redis = redis::read(r, kind, &QUEUE);
+        let prefix = r.text(Text::new(
+            "queue.prefix",
+            PREFIX,
+            "For `redis` and `sqs`: what is before every key or name of a queue, so that installations can share a server or an account.",
+        ));
+        QUEUE.only_for(r, kind, &["redis", "sqs"], &["queue.prefix"]);
+        let place = aws::read(r, kind, &QUEUE);
+        match kind {
+            "redis" => Self::Redis(redis.with_prefix(prefix)),
+            "sqs" => aws::sqs(r, place, prefix),
+            _ => Self::Embedded,
+        }
     }
 }
 
@@ -54,59 +77,67 @@ impl StoreConfig {
 
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         let kind = r.choice(
-            "store.kind",
-            &["embedded", "redis"],
-            "Where sessions, webhooks and API keys are: `embedded` is in `data_dir`, for one process; `redis` is for any number of machines.",
+            STORE.kind,
+            &["embedded", "redis", "dynamodb"],
+            "Where sessions, webhooks and API keys are: `embedded` is in `data_dir`, for one process; `redis` and `dynamodb` (Amazon) are for any number of machines.",
         );
-        let redis = redis(r, kind, &STORE);
-        redis.map_or(Self::Embedded, Self::Redis)
+        let redis = redis::read(r, kind, &STORE);
+        let prefix = r.text(Text::new(
+            "store.prefix",
+            PREFIX,
+            "For `redis`: what is before every key, so that installations can share a server.",
+        ));
+        STORE.only_for(r, kind, &["redis"], &["store.prefix"]);
+        let place = aws::read(r, kind, &STORE);
+        let table = r.text(Text::new("store.table", PREFIX, "For `dynamodb`: the table."));
+        STORE.only_for(r, kind, &["dynamodb"], &["store.table"]);
+        match kind {
+            "redis" => Self::Redis(redis.with_prefix(prefix)),
+            "dynamodb" => aws::dynamodb(r, place, table),
+            _ => Self::Embedded,
+        }
     }
 }
 
-/// The keys of one of the two tables.
+/// The keys that both tables have, under their own names.
 struct Keys {
     kind: &'static str,
+    /// The kind that is Amazon's.
+    amazon: &'static str,
     url: &'static str,
-    prefix: &'static str,
     allow_volatile: &'static str,
+    region: &'static str,
+    endpoint_url: &'static str,
 }
 
-const QUEUE: Keys =
-    Keys { kind: "queue.kind", url: "queue.url", prefix: "queue.prefix", allow_volatile: "queue.allow_volatile" };
-const STORE: Keys =
-    Keys { kind: "store.kind", url: "store.url", prefix: "store.prefix", allow_volatile: "store.allow_volatile" };
+const QUEUE: Keys = Keys {
+    kind: "queue.kind",
+    amazon: "sqs",
+    url: "queue.url",
+    allow_volatile: "queue.allow_volatile",
+    region: "queue.region",
+    endpoint_url: "queue.endpoint_url",
+};
+const STORE: Keys = Keys {
+    kind: "store.kind",
+    amazon: "dynamodb",
+    url: "store.url",
+    allow_volatile: "store.allow_volatile",
+    region: "store.region",
+    endpoint_url: "store.endpoint_url",
+};
 
-/// The settings of a table whose kind is `redis`. A table of another kind may have none of them.
-fn redis(r: &mut Reader<'_>, kind: &str, keys: &Keys) -> Option<Settings> {
-    let url = r.address(
-        keys.url,
-        "For `redis`, which needs it: redis://[user[:password]@]host[:port][/database], or rediss:// for TLS.",
-        &REDIS_SCHEMES,
-    );
-    let prefix = r.text(Text::new(
-        keys.prefix,
-        PREFIX,
-        "For `redis`: what is before every key, so that installations can share a server.",
-    ));
-    let volatile = r.bool_opt(
-        keys.allow_volatile,
-        "For `redis`: take a server that may lose acknowledged writes at any time. Default: false.",
-    );
-    if kind == "redis" {
-        if url.is_none() && !r.is_given(keys.url) {
-            r.problem(format!(
-                "{}: is needed when {} is \"redis\", such as redis://127.0.0.1:6379",
-                keys.url, keys.kind
-            ));
+impl Keys {
+    /// A table of another kind may have none of these.
+    fn only_for(&self, r: &mut Reader<'_>, kind: &str, kinds: &[&str], keys: &[&str]) {
+        if kinds.contains(&kind) {
+            return;
         }
-        return Some(Settings { url: url.unwrap_or_default(), prefix, allow_volatile: volatile.unwrap_or(false) });
-    }
-    for key in [keys.url, keys.prefix, keys.allow_volatile] {
-        if r.is_given(key) {
-            r.problem(format!("{key}: is for {} = \"redis\", which is \"{kind}\"", keys.kind));
+        let kinds = kinds.iter().map(|kind| format!("\"{kind}\"")).collect::<Vec<_>>().join(" or ");
+        for key in keys.iter().filter(|key| r.is_given(key)).collect::<Vec<_>>() {
+            r.problem(format!("{key}: is for {} = {kinds}, which is \"{kind}\"", self.kind));
         }
     }
-    None
 }
 
 /// What has to be shared between processes is, all of it.
@@ -128,7 +159,8 @@ pub(super) fn cross_check(r: &mut Reader<'_>, [queue, store, storage]: [bool; 3]
     if !queue && !store {
         r.problem(format!(
             "store.kind: `muster serve {role}` does a part of the work, and the other processes need the same sessions: set \
-             store.kind and queue.kind to \"redis\", or run `muster serve`, which does everything in one process"
+             store.kind and queue.kind to \"redis\", or to \"dynamodb\" and \"sqs\", or run `muster serve`, which does \
+             everything in one process"
         ));
     }
 }

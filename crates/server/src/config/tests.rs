@@ -65,6 +65,22 @@ fn each_mistake_is_named_with_its_key_and_what_is_allowed() {
         ("[queue]\nkind = \"redis\"\nurl = \"redis://h\"", "store.kind: is \"embedded\", but queue.kind is not"),
         ("[store]\nkind = \"redis\"\nurl = \"redis://h\"", "queue.kind: is \"embedded\", but store.kind is not"),
         ("[store]\nkind = \"redis\"\nurl = \"redis://h\"", "storage.url: is needed when sessions are shared"),
+        ("[queue]\nprefix = \"p\"", "queue.prefix: is for queue.kind = \"redis\" or \"sqs\", which is \"embedded\""),
+        ("[queue]\nkind = \"sqs\"\nurl = \"redis://h\"", "queue.url: is for queue.kind = \"redis\", which is \"sqs\""),
+        ("[queue]\nkind = \"sqs\"\nprefix = \"a.b\"", "queue.prefix: for \"sqs\" it has at most 60 letters"),
+        (
+            "[queue]\nkind = \"sqs\"\nendpoint_url = \"sqs\"",
+            "queue.endpoint_url: expected https:// or http:// and a host",
+        ),
+        ("[queue]\nregion = \"eu-central-1\"", "queue.region: is for queue.kind = \"sqs\", which is \"embedded\""),
+        ("[queue]\ntable = \"t\"", "queue.table: there is no such key"),
+        ("[store]\nkind = \"dynamodb\"\ntable = \"a\"", "store.table: the name of a table has 3 to 255"),
+        ("[store]\nkind = \"dynamodb\"\nprefix = \"p\"", "store.prefix: is for store.kind = \"redis\""),
+        (
+            "[store]\nkind = \"redis\"\nurl = \"redis://h\"\ntable = \"t\"",
+            "store.table: is for store.kind = \"dynamodb\"",
+        ),
+        ("[store]\nkind = \"dynamodb\"\nallow_volatile = true", "store.allow_volatile: is for store.kind = \"redis\""),
         ("lease = \"30s\"", "did you mean `worker.lease`?"),
         ("this is not toml", "/etc/muster.toml:"),
     ];
@@ -197,4 +213,27 @@ fn a_part_of_the_work_needs_shared_backends() {
         Config::load_as(&file(SHARED), Some(role)).unwrap();
     }
     Config::load_as(&Sources::default(), Some(Role::All)).unwrap();
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn amazon_and_redis_can_be_mixed() {
+    const STORAGE: &str = "[storage]\nurl = \"s3://b\"\n";
+    let sqs = "[queue]\nkind = \"sqs\"\nregion = \"eu-central-1\"\nendpoint_url = \"https://vpce.example\"\nprefix = \"blue\"\n";
+    let dynamodb = "[store]\nkind = \"dynamodb\"\ntable = \"sessions\"\n";
+    let config = Config::load(&file(&[sqs, dynamodb, STORAGE].concat())).unwrap();
+    let (QueueConfig::Sqs(queue), StoreConfig::Dynamodb(store)) = (&config.queue, &config.store) else {
+        panic!("{config:?}")
+    };
+    assert_eq!(
+        (queue.aws.region.as_deref(), queue.aws.endpoint_url.as_deref(), queue.prefix.as_str()),
+        (Some("eu-central-1"), Some("https://vpce.example"), "blue")
+    );
+    assert_eq!((&store.aws.region, store.table.as_str()), (&None, "sessions"));
+    let redis = |table: &str| format!("[{table}]\nkind = \"redis\"\nurl = \"redis://h\"\n");
+    for text in [[sqs, &redis("store"), STORAGE].concat(), [&redis("queue"), dynamodb, STORAGE].concat()] {
+        assert!(Config::load_as(&file(&text), Some(Role::Control)).unwrap().is_shared());
+    }
+    let alone = Config::load(&file(&[sqs, STORAGE].concat())).unwrap_err().to_string();
+    assert!(alone.contains("store.kind: is \"embedded\", but queue.kind is not"), "{alone}");
 }

@@ -1,4 +1,4 @@
-//! The same over Redis: in one process, and with every role in a process of its own.
+//! The same over Redis and on Amazon's services: in one process, and with every role in a process of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,41 @@ use crate::harness::{Receiver, Server, assert_lawful, names};
 
 /// Sessions, jobs and recordings of a test's own. Dropped after the processes that use them.
 struct Shared {
-    prefix: Prefix,
+    /// `[queue]` and `[store]`.
+    backends: String,
     dir: TempDir,
+    /// What is in Redis goes with it.
+    _prefix: Option<Prefix>,
 }
 
 impl Shared {
-    fn new() -> Option<Self> {
-        Some(Self { prefix: Prefix::new()?, dir: tempfile::tempdir().unwrap() })
+    fn redis() -> Option<Self> {
+        let prefix = Prefix::new()?;
+        let settings = prefix.settings();
+        let table = |name| {
+            format!(
+                "[{name}]\nkind = \"redis\"\nurl = \"{}\"\nprefix = \"{}\"\nallow_volatile = true\n",
+                settings.url, settings.prefix
+            )
+        };
+        let backends = [table("queue"), table("store")].concat();
+        Some(Self { backends, dir: tempfile::tempdir().unwrap(), _prefix: Some(prefix) })
+    }
+
+    /// On Amazon's services, made as an operator makes them: by the command.
+    #[cfg(feature = "aws")]
+    fn aws() -> Option<Self> {
+        let (aws, name) = muster_aws::testing::emulator()?;
+        let place = format!("region = \"us-east-1\"\nendpoint_url = \"{}\"\n", aws.endpoint_url.unwrap());
+        let backends = format!(
+            "[queue]\nkind = \"sqs\"\n{place}prefix = \"{name}\"\n[store]\nkind = \"dynamodb\"\n{place}table = \"{name}\"\n"
+        );
+        let shared = Self { backends, dir: tempfile::tempdir().unwrap(), _prefix: None };
+        let file = shared.data("migrate.toml");
+        std::fs::write(&file, shared.config(&shared.data("media"))).unwrap();
+        let migrated = crate::harness::command().args(["migrate", "--config"]).arg(&file).output().unwrap();
+        assert!(migrated.status.success(), "{migrated:?}");
+        Some(shared)
     }
 
     fn data(&self, name: &str) -> PathBuf {
@@ -24,38 +52,62 @@ impl Shared {
     }
 
     fn process(&self, role: &str, name: &str) -> Server {
-        Server::start_role(role, &self.data(name), &self.config(&self.data("media")))
+        Server::start_role(role, &self.data(name), &format!("lease = \"3s\"\n{}", self.config(&self.data("media"))))
     }
 
     fn config(&self, media: &Path) -> String {
-        let settings = self.prefix.settings();
-        let backend = |table| {
-            format!(
-                "[{table}]\nkind = \"redis\"\nurl = \"{}\"\nprefix = \"{}\"\nallow_volatile = true\n",
-                settings.url, settings.prefix
-            )
-        };
-        format!(
-            "lease = \"3s\"\n[control]\nlead = \"1s\"\n{}{}[storage]\nurl = \"file://{}\"\n",
-            backend("queue"),
-            backend("store"),
-            media.display()
-        )
+        format!("[control]\nlead = \"1s\"\n{}[storage]\nurl = \"file://{}\"\n", self.backends, media.display())
+    }
+
+    /// A call in one process that does everything.
+    async fn normal_call(&self) {
+        let data = self.data("all");
+        let server = Server::start_in(&data, &format!("lease = \"3s\"\n{}", self.config(&data.join("media"))));
+        crate::e2e::normal_call(&server).await;
     }
 }
 
 #[tokio::test]
 async fn normal_call_over_redis() {
-    let Some(shared) = Shared::new() else { return };
-    let data = shared.data("all");
-    let server = Server::start_in(&data, &shared.config(&data.join("media")));
-    crate::e2e::normal_call(&server).await;
+    let Some(shared) = Shared::redis() else { return };
+    shared.normal_call().await;
+}
+
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn normal_call_over_aws() {
+    let Some(shared) = Shared::aws() else { return };
+    shared.normal_call().await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_before_admission_is_replaced_by_another() {
+    let Some(shared) = Shared::redis() else { return };
+    killed_before_admission(&shared).await;
+}
+
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn a_worker_killed_before_admission_is_replaced_by_another_over_aws() {
+    let Some(shared) = Shared::aws() else { return };
+    killed_before_admission(&shared).await;
+}
+
+#[tokio::test]
+async fn a_drained_worker_keeps_its_call_and_takes_no_other() {
+    let Some(shared) = Shared::redis() else { return };
+    drained(&shared).await;
+}
+
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn a_drained_worker_keeps_its_call_and_takes_no_other_over_aws() {
+    let Some(shared) = Shared::aws() else { return };
+    drained(&shared).await;
 }
 
 /// Invariant: a bot is not lost with its worker. Before it was let in, another worker tries again.
-#[tokio::test]
-async fn a_worker_killed_before_admission_is_replaced_by_another() {
-    let Some(shared) = Shared::new() else { return };
+async fn killed_before_admission(shared: &Shared) {
     let hook = Receiver::start().await;
     let api = shared.process("api", "api");
     let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));
@@ -85,9 +137,7 @@ async fn a_worker_killed_before_admission_is_replaced_by_another() {
 }
 
 /// A worker that was asked to take no more bots keeps its call and leaves the next bot to another.
-#[tokio::test]
-async fn a_drained_worker_keeps_its_call_and_takes_no_other() {
-    let Some(shared) = Shared::new() else { return };
+async fn drained(shared: &Shared) {
     let hook = Receiver::start().await;
     let api = shared.process("api", "api");
     let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));

@@ -30,6 +30,15 @@ pub(crate) struct Server {
     pub(crate) http: reqwest::Client,
 }
 
+/// The program. What the tests are told by environment is not for it.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MUSTER_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 pub(crate) fn http_client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
@@ -73,12 +82,7 @@ impl Server {
             format!("[hooks]\nsigning_secret = \"{SECRET}\"\nallow_private = [\"127.0.0.0/8\", \"::1/128\"]\n[worker]\nheartbeat = \"500ms\"\nsegment = \"1s\"\nstop_grace = \"10s\"\n{extra_config}"),
         )
         .unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-        // What the tests are told by environment is not for the server.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MUSTER_")) {
-            command.env_remove(name);
-        }
-        let mut child = command
+        let mut child = command()
             .args(["serve", role, "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .arg("--config")

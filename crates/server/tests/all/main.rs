@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api;
+mod backends;
 mod crash;
 mod deepgram;
 mod e2e;

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use crate::{Commit, CreateGuard, Created, SessionStore, StoreError};
 
-pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+/// Years ahead, so that a service that removes by itself what has expired leaves it alone.
+pub(crate) const START: Timestamp = Timestamp::from_millis(2_090_000_000_000);
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// `seconds` after [`START`].

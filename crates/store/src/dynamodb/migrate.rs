@@ -7,13 +7,45 @@ use aws_sdk_dynamodb::types::{
     GlobalSecondaryIndexUpdate, IndexStatus, KeySchemaElement, KeyType, Projection, ProjectionType,
     ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
-use muster_aws::{SetupError, Trouble};
+use muster_aws::{Names, SetupError, Trouble};
 
 use super::item::{Key, maybe_number, n};
 use super::table::Table;
 
 /// The setting that names the table.
 const SETTING: &str = "store.table";
+/// For whoever uses the table.
+pub(super) const USE: Names = Names {
+    service: "Amazon DynamoDB",
+    name: SETTING,
+    region: "store.region",
+    endpoint_url: "store.endpoint_url",
+    actions: &[
+        "dynamodb:DescribeTable",
+        "dynamodb:DescribeTimeToLive",
+        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
+        "dynamodb:Query",
+        "dynamodb:Scan",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:BatchWriteItem",
+    ],
+};
+/// For whoever makes it.
+pub(super) const MAKE: Names = Names {
+    actions: &[
+        "dynamodb:DescribeTable",
+        "dynamodb:CreateTable",
+        "dynamodb:UpdateTable",
+        "dynamodb:DescribeTimeToLive",
+        "dynamodb:UpdateTimeToLive",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+    ],
+    ..USE
+};
 /// Of what is stored. A release that stores something else counts on, and migrates.
 const SCHEMA: u32 = 1;
 /// Unix seconds after which DynamoDB removes an item by itself.
@@ -42,7 +74,8 @@ const INDEXES: [Index; 7] = [
 
 /// Checks that the table is there as it has to be. Changes nothing.
 pub(super) async fn verify(table: &Table) -> Result<(), SetupError> {
-    let there = describe(table).await?.ok_or_else(|| SetupError::Missing { setting: SETTING, what: what(table) })?;
+    let there =
+        describe(table, &USE).await?.ok_or_else(|| SetupError::Missing { setting: SETTING, what: what(table) })?;
     check_keys(table, &there)?;
     let active = |name: &str| {
         let found = there.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
@@ -54,62 +87,76 @@ pub(super) async fn verify(table: &Table) -> Result<(), SetupError> {
             format!("index {} is missing or still being made; `muster migrate` makes it", index.name),
         ));
     }
-    match schema(table).await? {
-        Some(SCHEMA) => Ok(()),
-        Some(other) => Err(unfit(table, format!("it has schema {other}, and this release knows schema {SCHEMA}"))),
-        None => Err(unfit(table, "it has no schema version; `muster migrate` writes it")),
+    match schema(table, &USE).await? {
+        Some(SCHEMA) => {}
+        Some(other) => return Err(other_schema(table, other)),
+        None => return Err(unfit(table, "it has no schema version; `muster migrate` writes it")),
     }
+    if !has_ttl(table, &USE).await? {
+        return Err(unfit(table, format!("it has no time to live by {TTL}; `muster migrate` enables it")));
+    }
+    Ok(())
 }
 
-pub(super) async fn migrate(table: &Table, dry_run: bool) -> Result<Vec<String>, SetupError> {
-    let mut steps = Vec::new();
-    let there = describe(table).await?;
-    match &there {
+pub(super) async fn migrate(
+    table: &Table,
+    dry_run: bool,
+    tell: &mut (dyn FnMut(String) + Send),
+) -> Result<(), SetupError> {
+    let there = describe(table, &MAKE).await?;
+    // What is of another release is not touched.
+    let stored = match &there {
         Some(there) => {
             check_keys(table, there)?;
-            add_indexes(table, there, dry_run, &mut steps).await?;
+            schema(table, &MAKE).await?
         }
+        None => None,
+    };
+    if let Some(other) = stored.filter(|stored| *stored != SCHEMA) {
+        return Err(other_schema(table, other));
+    }
+    match &there {
+        Some(there) => add_indexes(table, there, dry_run, tell).await?,
         None => {
-            steps.push(format!("create {} with {} indexes, on demand", what(table), INDEXES.len()));
+            tell(format!("create {} with {} indexes, on demand", what(table), INDEXES.len()));
             if !dry_run {
                 create(table).await?;
             }
         }
     }
-    let missing = there.is_none();
-    if (missing && dry_run) || !has_ttl(table).await? {
-        steps.push(format!("enable time to live of {} by {TTL}", what(table)));
+    if (there.is_none() && dry_run) || !has_ttl(table, &MAKE).await? {
+        tell(format!("enable time to live of {} by {TTL}", what(table)));
         if !dry_run {
             enable_ttl(table).await?;
         }
     }
-    let stored = if missing && dry_run { None } else { schema(table).await? };
-    match stored {
-        Some(SCHEMA) => {}
-        Some(other) => {
-            return Err(unfit(table, format!("it has schema {other}, and this release knows schema {SCHEMA}")));
-        }
-        None => {
-            steps.push(format!("write schema version {SCHEMA} to {}", what(table)));
-            if !dry_run {
-                write_schema(table).await?;
-            }
+    if stored.is_none() {
+        tell(format!("write schema version {SCHEMA} to {}", what(table)));
+        if !dry_run {
+            write_schema(table).await?;
         }
     }
-    Ok(steps)
+    Ok(())
+}
+
+fn other_schema(table: &Table, found: u32) -> SetupError {
+    let detail = format!(
+        "it has schema {found}, and this release knows schema {SCHEMA}: use the release that wrote it, or another {SETTING}"
+    );
+    unfit(table, detail)
 }
 
 async fn add_indexes(
     table: &Table,
     there: &TableDescription,
     dry_run: bool,
-    steps: &mut Vec<String>,
+    tell: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), SetupError> {
     for index in &INDEXES {
         if there.global_secondary_indexes().iter().any(|known| known.index_name() == Some(index.name)) {
             continue;
         }
-        steps.push(format!("create index {} of {}", index.name, what(table)));
+        tell(format!("create index {} of {}", index.name, what(table)));
         if dry_run {
             continue;
         }
@@ -122,7 +169,7 @@ async fn add_indexes(
             .table_name(&table.name)
             .set_attribute_definitions(Some(attributes(&[index.hash, index.range])))
             .global_secondary_index_updates(update.build());
-        update.send().await.map_err(|error| SetupError::from_sdk(SETTING, what(table), &error))?;
+        update.send().await.map_err(|error| SetupError::from_sdk(&MAKE, what(table), &error))?;
         // One at a time is what DynamoDB takes.
         wait_until_active(table).await?;
     }
@@ -145,13 +192,13 @@ async fn create(table: &Table) -> Result<(), SetupError> {
             .build();
         create = create.global_secondary_indexes(index.expect("name, keys and projection are set"));
     }
-    create.send().await.map_err(|error| SetupError::from_sdk(SETTING, what(table), &error))?;
+    create.send().await.map_err(|error| SetupError::from_sdk(&MAKE, what(table), &error))?;
     wait_until_active(table).await
 }
 
 async fn wait_until_active(table: &Table) -> Result<(), SetupError> {
     for _ in 0..LOOKS {
-        let there = describe(table).await?;
+        let there = describe(table, &MAKE).await?;
         let active = there.is_some_and(|there| {
             let indexes = there.global_secondary_indexes();
             there.table_status() == Some(&TableStatus::Active)
@@ -165,11 +212,11 @@ async fn wait_until_active(table: &Table) -> Result<(), SetupError> {
     Err(unfit(table, "it is still being made; run `muster migrate` again later"))
 }
 
-async fn describe(table: &Table) -> Result<Option<TableDescription>, SetupError> {
+async fn describe(table: &Table, names: &Names) -> Result<Option<TableDescription>, SetupError> {
     match table.client.describe_table().table_name(&table.name).send().await {
         Ok(there) => Ok(there.table),
         Err(error) if muster_aws::trouble(&error) == Trouble::Missing => Ok(None),
-        Err(error) => Err(SetupError::from_sdk(SETTING, what(table), &error)),
+        Err(error) => Err(SetupError::from_sdk(names, what(table), &error)),
     }
 }
 
@@ -180,9 +227,9 @@ fn check_keys(table: &Table, there: &TableDescription) -> Result<(), SetupError>
     Err(unfit(table, "its keys are not pk and sk: it belongs to something else"))
 }
 
-async fn has_ttl(table: &Table) -> Result<bool, SetupError> {
+async fn has_ttl(table: &Table, names: &Names) -> Result<bool, SetupError> {
     let asked = table.client.describe_time_to_live().table_name(&table.name).send().await;
-    let asked = asked.map_err(|error| SetupError::from_sdk(SETTING, what(table), &error))?;
+    let asked = asked.map_err(|error| SetupError::from_sdk(names, what(table), &error))?;
     let Some(ttl) = asked.time_to_live_description else { return Ok(false) };
     let on = [TimeToLiveStatus::Enabled, TimeToLiveStatus::Enabling];
     let on = ttl.time_to_live_status().is_some_and(|status| on.contains(status));
@@ -197,14 +244,14 @@ async fn enable_ttl(table: &Table) -> Result<(), SetupError> {
     let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name(TTL).build();
     let update = table.client.update_time_to_live().table_name(&table.name);
     let update = update.time_to_live_specification(ttl.expect("both are set")).send().await;
-    update.map_err(|error| SetupError::from_sdk(SETTING, what(table), &error))?;
+    update.map_err(|error| SetupError::from_sdk(&MAKE, what(table), &error))?;
     Ok(())
 }
 
-async fn schema(table: &Table) -> Result<Option<u32>, SetupError> {
+async fn schema(table: &Table, names: &Names) -> Result<Option<u32>, SetupError> {
     let get = table.client.get_item().table_name(&table.name).set_key(Some(Key::schema().into_item()));
     let got = get.consistent_read(true).send().await;
-    let got = got.map_err(|error| SetupError::from_sdk(SETTING, what(table), &error))?;
+    let got = got.map_err(|error| SetupError::from_sdk(names, what(table), &error))?;
     Ok(got.item.and_then(|item| maybe_number(&item, "schema_version")))
 }
 
@@ -212,7 +259,7 @@ async fn write_schema(table: &Table) -> Result<(), SetupError> {
     let mut item = Key::schema().into_item();
     item.insert("schema_version".into(), n(SCHEMA));
     let put = table.client.put_item().table_name(&table.name).set_item(Some(item)).send().await;
-    put.map_err(|error| SetupError::from_sdk(SETTING, what(table), &error))?;
+    put.map_err(|error| SetupError::from_sdk(&MAKE, what(table), &error))?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::config::interceptors::FinalizerInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, TransactWriteItem, WriteRequest};
-use muster_aws::SdkConfig;
+use muster_aws::{SdkConfig, ServiceClock};
 
 use super::item::{Item, Key};
 use super::write::{self, Refusal};
@@ -30,6 +30,7 @@ pub(super) struct Table {
     pub(super) client: Client,
     pub(super) name: String,
     throttled: Throttled,
+    clock: ServiceClock,
 }
 
 /// What to read, in order of the sort key.
@@ -47,9 +48,18 @@ pub(super) struct Select {
 
 impl Table {
     pub(super) fn new(config: &SdkConfig, name: &str) -> Self {
-        let throttled = Throttled::default();
-        let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(throttled.clone()).build();
-        Self { client: Client::from_conf(config), name: name.to_owned(), throttled }
+        let (throttled, clock) = (Throttled::default(), ServiceClock::default());
+        Self { client: client(config, &throttled, &clock), name: name.to_owned(), throttled, clock }
+    }
+
+    /// The same with another configuration, knowing what it knows.
+    pub(super) fn with(self, config: &SdkConfig) -> Self {
+        Self { client: client(config, &self.throttled, &self.clock), ..self }
+    }
+
+    /// How far this machine's clock is ahead of the service's, by the last answer.
+    pub(super) fn clock_ahead_ms(&self) -> Option<i64> {
+        self.clock.ahead_ms()
     }
 
     /// Answers so far that asked for fewer requests.
@@ -164,6 +174,11 @@ impl Table {
         tokio::time::sleep(longest.mul_f64(share)).await;
         Ok(())
     }
+}
+
+fn client(config: &SdkConfig, throttled: &Throttled, clock: &ServiceClock) -> Client {
+    let config = aws_sdk_dynamodb::config::Builder::from(config);
+    Client::from_conf(config.interceptor(throttled.clone()).interceptor(clock.clone()).build())
 }
 
 pub(super) fn failed<E, R>(doing: &str, error: &SdkError<E, R>) -> StoreError

@@ -1,5 +1,7 @@
 //! The suite on DynamoDB, as an emulator plays it, and what no emulator plays.
 
+mod setup;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,7 +27,7 @@ impl OwnTable {
     }
 
     async fn store(&self) -> DynamoStore {
-        DynamoStore::migrate(&self.0, false).await.unwrap();
+        setup::migrate(&self.0, false).await.unwrap();
         DynamoStore::open(&self.0).await.unwrap()
     }
 }
@@ -53,40 +55,6 @@ fn it_behaves_as_lists_do() {
     if OwnTable::new().is_some() {
         model::behaves_as_lists_do::<OwnTable>();
     }
-}
-
-#[tokio::test]
-async fn migrating_says_what_it_does_and_then_has_nothing_to_do() {
-    let Some(OwnTable(settings)) = OwnTable::new() else { return };
-    let missing = DynamoStore::open(&settings).await.unwrap_err();
-    assert!(matches!(&missing, SetupError::Missing { setting: "store.table", .. }), "{missing}");
-    let planned = DynamoStore::migrate(&settings, true).await.unwrap();
-    assert_eq!(planned.len(), 3, "{planned:?}");
-    assert_eq!(DynamoStore::migrate(&settings, true).await.unwrap(), planned, "a dry run changes nothing");
-    assert_eq!(DynamoStore::migrate(&settings, false).await.unwrap(), planned);
-    assert_eq!(DynamoStore::migrate(&settings, false).await.unwrap(), Vec::<String>::new());
-
-    let store = DynamoStore::open(&settings).await.unwrap();
-    let session = create(&store, queued("t", at(0))).await;
-    let update = store.table.client.update_table().table_name(&settings.table);
-    let drop_index = aws_sdk_dynamodb::types::DeleteGlobalSecondaryIndexAction::builder().index_name("by_due").build();
-    let drop_index = aws_sdk_dynamodb::types::GlobalSecondaryIndexUpdate::builder().delete(drop_index.unwrap()).build();
-    update.global_secondary_index_updates(drop_index).send().await.unwrap();
-    let unfit = DynamoStore::open(&settings).await.unwrap_err();
-    assert!(matches!(&unfit, SetupError::Unfit { detail, .. } if detail.contains("by_due")), "{unfit}");
-    let steps = DynamoStore::migrate(&settings, false).await.unwrap();
-    assert_eq!(steps, [format!("create index by_due of table {}", settings.table)]);
-    let store = DynamoStore::open(&settings).await.unwrap();
-    assert_eq!(store.get(session.id).await.unwrap(), Some(session), "data is not touched");
-
-    let mut newer = Key::schema().into_item();
-    newer.insert("schema_version".into(), item::n(2));
-    let put = store.table.client.put_item().table_name(&settings.table).set_item(Some(newer));
-    put.send().await.unwrap();
-    let unfit = DynamoStore::open(&settings).await.unwrap_err();
-    assert!(matches!(&unfit, SetupError::Unfit { detail, .. } if detail.contains("schema 2")), "{unfit}");
-    let unfit = DynamoStore::migrate(&settings, false).await.unwrap_err();
-    assert!(matches!(&unfit, SetupError::Unfit { detail, .. } if detail.contains("schema 2")), "{unfit}");
 }
 
 /// Everything that is left in a table, apart from the version of the schema.
@@ -269,13 +237,4 @@ async fn a_commit_that_meets_a_renewal_keeps_it() {
     assert!(matches!(store.commit(over).await, Err(StoreError::Conflict)));
     let written = store.commit(renamed(&held, "renamed", at(2))).await.unwrap();
     assert_eq!(written.lease_until(), Some(at(900)));
-}
-
-#[tokio::test]
-async fn without_the_right_to_the_setting_is_named() {
-    let denied = r#"{"__type": "com.amazon.coral.service#AccessDeniedException", "Message": "not authorized to perform: dynamodb:DescribeTable"}"#;
-    let (_, store) = scripted([(400, denied)]);
-    let error = migrate::verify(&store.table).await.unwrap_err();
-    let named = matches!(&error, SetupError::Denied { setting: "store.table", detail, .. } if detail.contains("dynamodb:DescribeTable"));
-    assert!(named, "{error}");
 }

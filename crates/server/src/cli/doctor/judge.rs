@@ -1,11 +1,15 @@
 //! What the facts mean. No I/O.
 
+mod backends;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 use url::Url;
+
+use crate::backends::{Complaint, Seen};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
@@ -74,6 +78,10 @@ pub(super) struct Facts {
     pub(super) disk: Result<u64, String>,
     pub(super) listen: SocketAddr,
     pub(super) port: Port,
+    pub(super) queue: Result<Seen, Complaint>,
+    pub(super) store: Result<Seen, Complaint>,
+    /// How long sessions are held, which bounds how far clocks may differ.
+    pub(super) lease: Duration,
     pub(super) speech: Option<Speech>,
     /// Every key of a vendor that is configured.
     pub(super) vendors: Vec<Vendor>,
@@ -153,6 +161,8 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
         memory(&facts.memory, facts.bots_wanted),
         disk(facts),
         port(facts),
+        backends::judge("queue", &facts.queue, facts.lease),
+        backends::judge("store", &facts.store, facts.lease),
         speech(facts),
     ]
     .into_iter()

@@ -9,6 +9,8 @@ use muster_session::protocol::{BrowserSpec, SpeechSpec};
 
 use super::judge::{Browser, Descriptors, Facts, Memory, Port, Speech};
 use super::vendors;
+use crate::backends::{self, Part};
+use crate::chain::chain;
 use crate::config::Config;
 use crate::engines::Engines;
 
@@ -21,8 +23,14 @@ const PORT_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) async fn look(config: &Config) -> Facts {
     // Together: the browser and the speech server take seconds each.
     let engines = Engines::new(config.transcription.clone());
-    let (browser, speech, vendors, port) =
-        tokio::join!(browser(config), speech(config), vendors::ask(&engines), port(config.listen));
+    let (browser, speech, vendors, port, queue, store) = tokio::join!(
+        browser(config),
+        speech(config),
+        vendors::ask(&engines),
+        port(config.listen),
+        backends::inspect(config, Part::Queue),
+        backends::inspect(config, Part::Store),
+    );
     let limits = muster_runtime::limits::raise_descriptor_limit();
     Facts {
         browser,
@@ -34,6 +42,9 @@ pub(super) async fn look(config: &Config) -> Facts {
         disk: disk(&config.data_dir),
         listen: config.listen,
         port,
+        queue,
+        store,
+        lease: config.worker.lease,
         speech,
         vendors,
     }
@@ -175,21 +186,6 @@ fn available(meminfo: &str) -> Option<u64> {
 fn container_rest(limit: &str, used: &str) -> Option<u64> {
     let read = |path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     Some(read(limit)?.saturating_sub(read(used)?))
-}
-
-/// The error with everything that caused it.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

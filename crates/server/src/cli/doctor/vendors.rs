@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use url::Url;
 
 use super::judge::{KeyCheck, Vendor};
-use super::probe::chain;
+use crate::chain::chain;
 use crate::engines::Engines;
 
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -15,6 +15,9 @@ fn healthy() -> Facts {
         disk: Ok(50 * GIB),
         listen: "127.0.0.1:8080".parse().unwrap(),
         port: Port::Free,
+        queue: Ok(seen("redis 7.2.4 at h:6379")),
+        store: Ok(seen("dynamodb, table muster")),
+        lease: Duration::from_secs(30),
         speech: Some(Speech {
             url: "http://127.0.0.1:9000/".parse().unwrap(),
             model: "m".into(),
@@ -22,6 +25,15 @@ fn healthy() -> Facts {
         }),
         vendors: vec![vendor(Ok((Duration::from_millis(80), KeyCheck::Taken)))],
     }
+}
+
+fn seen(detail: &str) -> Seen {
+    let round_trip = Some(Duration::from_micros(1_500));
+    Seen { detail: detail.to_owned(), warnings: Vec::new(), remedy: "", round_trip, ahead_ms: Some(-300) }
+}
+
+fn refused() -> Complaint {
+    Complaint { error: "store.url: redis at h:6379 is out of reach".into(), fix: "start it".into() }
 }
 
 fn vendor(answer: Result<(Duration, KeyCheck), String>) -> Vendor {
@@ -55,6 +67,8 @@ fn every_complaint_names_its_fix() {
         memory: Ok(Memory { available: GIB, contained: true }),
         disk: Err("permission denied".into()),
         port: Port::Taken { error: "address in use".into() },
+        queue: Err(refused()),
+        store: Err(refused()),
         speech: None,
         vendors: Vec::new(),
         ..healthy()
@@ -135,4 +149,25 @@ fn a_vendor_that_is_out_of_reach_or_refuses_the_key_is_a_failure() {
         assert_eq!(check.verdict, verdict);
         assert!(check.detail.contains(detail), "{}", check.detail);
     }
+}
+
+#[test]
+fn a_backend_is_shown_with_its_answer_time_and_its_clock() {
+    let check = one("store", |_| {});
+    assert_eq!(check.detail, "dynamodb, table muster, answers in 1.5 ms; this machine's clock is 0.3 s behind its own");
+    let check = one("store", |facts| facts.store = Err(refused()));
+    assert_eq!((check.verdict, check.fix.as_deref()), (Verdict::Fail, Some("start it")));
+    let lossy = Seen { warnings: vec!["it has `appendfsync everysec`".into()], remedy: "set it", ..seen("redis") };
+    let check = one("queue", |facts| facts.queue = Ok(lossy));
+    assert_eq!((check.verdict, check.fix.as_deref()), (Verdict::Warn, Some("set it")));
+    assert!(check.detail.contains("; it has `appendfsync everysec`; this machine"), "{}", check.detail);
+}
+
+#[test]
+fn a_clock_that_breaks_leases_is_a_failure_of_the_store_alone() {
+    let off = |ms| Seen { ahead_ms: Some(ms), ..seen("redis") };
+    assert_eq!(one("store", |facts| facts.store = Ok(off(3_000))).verdict, Verdict::Warn);
+    let broken = one("store", |facts| facts.store = Ok(off(-16_000)));
+    assert!(broken.detail.contains("worker.lease") && broken.verdict == Verdict::Fail, "{broken:?}");
+    assert_eq!(one("queue", |facts| facts.queue = Ok(off(-16_000))).verdict, Verdict::Warn);
 }
