@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = {
     "queue": ["embedded", "memory", "redis", "sqs"],
-    "store": ["embedded", "redis", "dynamodb"],
+    "store": ["embedded", "memory", "redis", "dynamodb"],
 }
 # What a backend does without: it, the faults, and the start of the cases' names.
 EXCEPTIONS = {

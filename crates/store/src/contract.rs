@@ -37,6 +37,8 @@ use url::Url;
 ///     for is reached. A refusal changes nothing.
 /// 14. A worker is known from its first [`beat`](Self::beat) until it is forgotten. What was asked of it by
 ///     [`drain_worker`](Self::drain_worker) is in the answer of every beat after.
+/// 15. [`append_log`](Self::append_log) writes for whoever holds the session's lease. With another fencing token than that of
+///     the current lease it answers [`StoreError::Fenced`] and writes nothing; so it does when there is no lease or no record.
 #[async_trait]
 pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
     /// Creates a session (version 1) with the events and jobs of its creation.
@@ -109,9 +111,10 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
     /// Makes settled deliveries of a bot pending again (all, or the one with this sequence); answers how many.
     async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError>;
 
-    /// Appends lines to a bot's log (participants, chat, notes), for reading back in order. A (kind, key) that is there
-    /// already is not appended again.
-    async fn append_log(&self, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError>;
+    /// Appends lines to a bot's log (participants, chat, notes), for reading back in order, under the token that the
+    /// session was acquired with. A (kind, key) that is there already is not appended again. A lease that is lost while
+    /// very many lines are appended may leave some of them.
+    async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError>;
 
     /// A bot's log of one kind, in order, at most `limit` lines.
     async fn log(&self, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError>;
@@ -365,6 +368,9 @@ pub enum StoreError {
     /// There is no such record.
     #[error("there is no such record")]
     Missing,
+    /// The lease that the write was made under is lost: somebody else runs the session, or nobody. End the bot.
+    #[error("the lease is lost")]
+    Fenced,
     /// The cursor was not made by this list.
     #[error("the cursor is not valid")]
     BadCursor,
@@ -391,7 +397,7 @@ impl StoreError {
     pub const fn fault(&self) -> Fault {
         match self {
             Self::BadCursor | Self::Missing => Fault::Customer,
-            Self::Conflict | Self::Unavailable { .. } | Self::Corrupt { .. } => Fault::Us,
+            Self::Conflict | Self::Fenced | Self::Unavailable { .. } | Self::Corrupt { .. } => Fault::Us,
         }
     }
 }

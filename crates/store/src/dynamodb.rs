@@ -211,9 +211,8 @@ impl SessionStore for DynamoStore {
         deliveries::replay(&self.table, bot, sequence, now).await
     }
 
-    /// [`StoreError::Missing`] if the bot's record is gone: nothing would ever remove the lines.
-    async fn append_log(&self, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
-        log::append(&self.table, &self.ids, bot, entries).await
+    async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {
+        log::append(&self.table, &self.ids, bot, fencing, entries).await
     }
 
     async fn log(&self, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError> {

@@ -155,10 +155,9 @@ impl SessionStore for EmbeddedStore {
         self.database.write(move |c| deliveries::replay(c, bot, sequence, now)).await
     }
 
-    /// [`StoreError::Missing`] if the bot's record is gone: nothing would ever remove the lines.
-    async fn append_log(&self, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
+    async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {
         let entries = entries.to_vec();
-        self.database.write(move |c| log::append(c, bot, &entries)).await
+        self.database.write(move |c| log::append(c, bot, fencing, &entries)).await
     }
 
     async fn log(&self, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError> {

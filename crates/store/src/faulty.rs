@@ -132,8 +132,8 @@ impl SessionStore for FaultyStore {
         self.call("replay", || self.store.replay(bot, sequence, now)).await
     }
 
-    async fn append_log(&self, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
-        self.call("append_log", || self.store.append_log(bot, entries)).await
+    async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {
+        self.call("append_log", || self.store.append_log(bot, fencing, entries)).await
     }
 
     async fn log(&self, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError> {

@@ -1,14 +1,17 @@
 //! Where sessions live.
 //!
 //! [`SessionStore`] is the contract; [`embedded`] is the backend for one machine, [`redis`] one for many, and `dynamodb`
-//! (feature `aws`) one that is Amazon's. [`conformance`] is the suite that every backend passes: one function for each
-//! numbered sentence of the contract. With the feature `testing` there are `memory`, a backend for tests, and `faulty`, what
-//! goes wrong between a caller and a backend.
+//! (feature `aws`) one that is Amazon's.
+//!
+//! For tests, behind the feature `testing`: `conformance` is the suite that every backend passes, one function for each
+//! numbered sentence of the contract; `memory` is a backend without a process of its own; `faulty` is what goes wrong between
+//! a caller and a backend.
 //!
 //! The store knows nothing of the rules by which a session changes: callers read a record, let
 //! [`muster_session::Session::apply`] decide, and [`SessionStore::commit`] the result with the version they read.
 
 mod codec;
+#[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod contract;
 #[cfg(feature = "aws")]

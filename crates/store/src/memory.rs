@@ -190,10 +190,10 @@ impl SessionStore for MemoryStore {
         Ok(self.with(|all| all.ledgers.replay(bot, sequence, now)))
     }
 
-    /// [`StoreError::Missing`] if the bot's record is gone: nothing would ever remove the lines.
-    async fn append_log(&self, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
+    async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {
         self.with(|all| {
-            all.sessions.get(bot).ok_or(StoreError::Missing)?;
+            let held = |session: &&Session| session.fencing == fencing && session.lease.is_some();
+            all.sessions.get(bot).filter(held).ok_or(StoreError::Fenced)?;
             all.logs.append(bot, entries);
             Ok(())
         })

@@ -16,7 +16,8 @@ use uuid::Uuid;
 use crate::conformance::Fixture;
 use crate::conformance::samples::{LEASE, START, acquire, creation, new_session, report};
 use crate::{
-    Attempt, Commit, CreateGuard, Created, DeliveryStatus, LeaseRenewal, ListQuery, Renewed, SessionStore, StoreError,
+    Attempt, Commit, CreateGuard, Created, DeliveryStatus, LeaseRenewal, ListQuery, LogEntry, Renewed, SessionStore,
+    StoreError,
 };
 
 #[derive(Clone, Debug)]
@@ -41,6 +42,11 @@ enum Op {
     Replay {
         which: usize,
         sequence: Option<u64>,
+    },
+    Log {
+        which: usize,
+        fencing_off: u64,
+        key: u8,
     },
     OutboxDone(usize),
     Delete(usize),
@@ -93,6 +99,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0..8usize, 0..4usize).prop_map(|(which, end)| Op::Attempt { which, end }),
         1 => (which.clone(), proptest::option::of(1..4u64))
             .prop_map(|(which, sequence)| Op::Replay { which, sequence }),
+        3 => (which, prop_oneof![4 => Just(0u64), 1 => Just(1u64)], 0..4u8)
+            .prop_map(|(which, fencing_off, key)| Op::Log { which, fencing_off, key }),
         1 => (0..4usize).prop_map(Op::OutboxDone),
         1 => (0..12usize).prop_map(Op::Delete),
         3 => prop_oneof![3 => 1..60u64, 1 => 1..5_000u64].prop_map(Op::Advance),
@@ -104,9 +112,10 @@ fn op() -> impl Strategy<Value = Op> {
 pub(crate) trait Backend: Fixture {
     /// How many sequences of operations are tried.
     const CASES: u32;
-    /// Whether ids of jobs and deliveries count from one, and equal times sort in the order of making. Otherwise ids are what
-    /// they are, though in that order, and equal times sort by the ids of the bots.
+    /// Whether ids of jobs and deliveries count from one. Otherwise they are what they are, though in the order of making.
     const COUNTS: bool = true;
+    /// Whether equal times sort in the order of making. Otherwise they sort by the ids of the bots.
+    const IN_ORDER: bool = true;
 
     fn new() -> Self;
 }
@@ -120,7 +129,7 @@ struct Run<B> {
 impl<B: Backend> Run<B> {
     async fn new() -> Self {
         let backend = B::new();
-        Self { store: backend.open().await, backend, lists: Lists::new(START, B::COUNTS) }
+        Self { store: backend.open().await, backend, lists: Lists::new(START, B::IN_ORDER) }
     }
 
     /// Takes the run apart: the store is closed before it is opened again.
@@ -177,6 +186,18 @@ impl<B: Backend> Run<B> {
                 let Some(bot) = self.lists.pick(which).map(|session| session.id) else { return };
                 let replayed = self.store().replay(bot, sequence, self.lists.now).await.unwrap();
                 assert_eq!(replayed, self.lists.replay(bot, sequence));
+            }
+            Op::Log { which, fencing_off, key } => {
+                let Some(session) = self.lists.pick(which) else { return };
+                let (bot, fencing) = (session.id, session.fencing - fencing_off.min(session.fencing));
+                let line =
+                    LogEntry { kind: "note".into(), key: key.to_string(), at: self.lists.now, data: json!(fencing) };
+                let appended = match self.store().append_log(bot, fencing, std::slice::from_ref(&line)).await {
+                    Ok(()) => true,
+                    Err(StoreError::Fenced) => false,
+                    Err(error) => panic!("{error}"),
+                };
+                assert_eq!(appended, self.lists.append_log(bot, fencing, line));
             }
             Op::OutboxDone(count) => {
                 let ids: Vec<u64> = self.lists.outbox.iter().take(count).map(|entry| entry.id).collect();
@@ -273,6 +294,7 @@ impl<B: Backend> Run<B> {
         assert_eq!(store.bots_with_due_deliveries(now, 3).await.unwrap(), lists.bots_due(3));
         for bot in lists.bots() {
             assert_eq!(store.deliveries(bot).await.unwrap(), lists.deliveries_of(bot, false));
+            assert_eq!(store.log(bot, "note", 100).await.unwrap(), lists.log_of(bot));
             assert_eq!(store.pending_deliveries(bot, 100).await.unwrap(), lists.deliveries_of(bot, true));
         }
     }

@@ -193,9 +193,8 @@ impl SessionStore for RedisStore {
         deliveries::replay(self, bot, sequence, now).await
     }
 
-    /// [`StoreError::Missing`] if the bot's record is gone: nothing would ever remove the lines.
-    async fn append_log(&self, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
-        rest::append_log(self, bot, entries).await
+    async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {
+        rest::append_log(self, bot, fencing, entries).await
     }
 
     async fn log(&self, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError> {

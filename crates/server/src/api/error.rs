@@ -105,7 +105,7 @@ impl From<StoreError> for ApiError {
             StoreError::Missing => Self::no_such_bot(),
             StoreError::BadCursor => Self::bad_request("cursor: expected the nextCursor of a page of this list"),
             StoreError::Unavailable { .. } => Self::unavailable("The store is out of reach; try again", chain(&error)),
-            StoreError::Corrupt { .. } => Self::internal(chain(&error)),
+            StoreError::Fenced | StoreError::Corrupt { .. } => Self::internal(chain(&error)),
         }
     }
 }

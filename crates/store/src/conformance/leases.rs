@@ -1,12 +1,16 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_session::protocol::Report;
 use muster_session::{BotId, Input, State, WorkerId};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::Fixture;
-use super::samples::{LEASE, acquire, at, create, joining, moved, queued, renamed, report, step};
-use crate::{Commit, LeaseRenewal, Renewed, SessionStore, StoreError};
+use super::samples::{
+    LEASE, acquire, assert_fenced, at, create, denied, joining, moved, queued, renamed, report, step,
+};
+use crate::{Commit, LeaseRenewal, LogEntry, Renewed, SessionStore, StoreError};
 
 const HELD: Renewed = Renewed::Held { stop_requested: false };
 
@@ -85,4 +89,55 @@ pub async fn stop_requests_reach_the_renewal(fixture: &dyn Fixture) {
     let admitted = step(&*store, &stopping, report(&stopping, Report::Admitted { at: at(4) }), at(4)).await;
     let answers = store.renew(&owner, &[lease(&admitted)], at(60)).await.expect("renew");
     assert_eq!(answers, [Renewed::Held { stop_requested: true }]);
+}
+
+/// 15. `append_log` writes for whoever holds the session's lease, and for nobody else.
+pub async fn s15_a_lost_lease_logs_nothing(fixture: &dyn Fixture) {
+    let store = fixture.open().await;
+    let line = |key: &str| LogEntry { kind: "note".into(), key: key.into(), at: at(1), data: key.into() };
+    let append = async |bot, fencing, key: &str| store.append_log(bot, fencing, &[line(key)]).await;
+    let log = async |bot| store.log(bot, "note", 100).await.expect("log");
+    let waiting = create(&*store, queued("t", at(0))).await;
+    assert_fenced(append(waiting.id, waiting.fencing, "early").await);
+    assert_eq!(log(waiting.id).await, []);
+    let held = joining(&*store, "old", at(0)).await;
+    let bot = held.id;
+    append(bot, held.fencing, "a").await.expect("append");
+    for token in [held.fencing - 1, held.fencing + 1, u64::MAX] {
+        assert_fenced(append(bot, token, "b").await);
+    }
+    // The token counts, not the time: nobody has taken it over yet.
+    let held = store.commit(renamed(&held, "renamed", at(500))).await.expect("commit");
+    append(bot, held.fencing, "b").await.expect("append");
+    assert_eq!(log(bot).await, [line("a"), line("b")]);
+    // Many lines are on their way when the lease is lost: those that come later are refused.
+    let mut late = JoinSet::new();
+    for i in 0..20 {
+        let (store, line) = (Arc::clone(&store), line(&format!("late {i}")));
+        late.spawn(async move { store.append_log(bot, held.fencing, &[line]).await });
+    }
+    let requeued = step(&*store, &held, Input::LeaseExpired, at(501)).await;
+    let written = log(bot).await;
+    while let Some(answer) = late.join_next().await {
+        match answer.expect("a writer failed") {
+            Ok(()) => {}
+            lost => assert_fenced(lost),
+        }
+    }
+    assert_eq!(log(bot).await, written);
+    for token in [held.fencing, requeued.fencing] {
+        assert_fenced(append(bot, token, "c").await);
+    }
+    let again = step(&*store, &requeued, acquire("new", &requeued), at(502)).await;
+    assert_fenced(append(bot, held.fencing, "c").await);
+    append(bot, again.fencing, "d").await.expect("append");
+    assert_eq!(log(bot).await, [written, vec![line("d")]].concat());
+    // Over: it is nobody's.
+    let ended = denied(&*store, &again, at(503)).await;
+    for token in [again.fencing, ended.fencing] {
+        assert_fenced(append(bot, token, "e").await);
+    }
+    store.delete(bot).await.expect("delete");
+    assert_fenced(append(bot, again.fencing, "f").await);
+    assert_eq!(log(bot).await, []);
 }

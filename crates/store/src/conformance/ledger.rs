@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Fixture;
-use super::samples::{assert_missing, at, create, done, joining, queued, url};
+use super::samples::{assert_missing, at, create, denied, done, joining, queued, url};
 use crate::{Attempt, Commit, Delivery, DeliveryStatus, LogEntry, SessionStore};
 
 const DELIVERED: DeliveryStatus = DeliveryStatus::Delivered;
@@ -129,10 +129,11 @@ pub async fn s11_pending_deliveries_come_in_sequence(fixture: &dyn Fixture) {
 /// 12. `delete` removes record, keys, log and settled deliveries; pending deliveries stay until settled.
 pub async fn s12_a_delete_leaves_only_what_was_promised(fixture: &dyn Fixture) {
     let store = fixture.open().await;
-    let session = done(&*store, at(0)).await;
+    let session = joining(&*store, "w", at(0)).await;
     let bot = session.id;
     let line = LogEntry { kind: "chat".into(), key: "1".into(), at: at(1), data: json!(1) };
-    store.append_log(bot, &[line]).await.expect("append");
+    store.append_log(bot, session.fencing, &[line]).await.expect("append");
+    let session = denied(&*store, &session, at(0)).await;
     let deliveries = pending(&*store, bot).await;
     assert!(deliveries.len() >= 3, "{deliveries:?}");
     store.record_attempt(deliveries[0].id, attempt(1, 200), DELIVERED).await.expect("record");
@@ -221,4 +222,30 @@ pub async fn attempts_and_replays_are_recorded(fixture: &dyn Fixture) {
     assert_eq!(pending(&*store, bot).await.len(), 3);
     let tenants: Vec<TenantId> = pending(&*store, bot).await.into_iter().map(|delivery| delivery.tenant).collect();
     assert_eq!(tenants, vec![session.tenant; 3]);
+}
+
+/// Whoever records an attempt until it is heard records it, and what becomes of the delivery, if not only once.
+pub async fn an_attempt_is_recorded_at_least_once(fixture: &dyn Fixture) {
+    let store = fixture.open().await;
+    let session = create(&*store, queued("t", at(0))).await;
+    let bot = session.id;
+    emit(&*store, &session, (1..=3).map(|sequence| event(bot, sequence, at(1))).collect(), at(1)).await;
+    let made = pending(&*store, bot).await;
+    let attempts: Vec<Attempt> = (2..12).map(|seconds| attempt(seconds, 503)).collect();
+    for (delivery, last) in made.iter().zip([DELIVERED, FAILED, pending_at(at(99))]) {
+        for attempt in &attempts {
+            let status = if attempt.at == at(11) { last } else { pending_at(attempt.at) };
+            store.record_attempt(delivery.id, attempt.clone(), status).await.expect("record");
+        }
+        let mut known = store.deliveries(bot).await.expect("ledger");
+        let known = known.iter_mut().find(|known| known.id == delivery.id).expect("it is in the ledger");
+        let recorded = known.attempts.len();
+        known.attempts.dedup();
+        assert_eq!((known.status, &known.attempts), (last, &attempts), "in the order of their making");
+        let failures = known.failures as usize + usize::from(last == DELIVERED);
+        assert!((attempts.len()..=recorded).contains(&failures), "{failures} of {recorded}");
+    }
+    assert_eq!(sequences(&pending(&*store, bot).await), [3]);
+    assert_eq!(bots_due(&*store, at(98), 10).await, []);
+    assert_eq!(bots_due(&*store, at(99), 10).await, [bot]);
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Fixture;
 use super::samples::{
-    LEASE, acquire, assert_missing, at, create, creation, done, ids, joining, new_session, queued, renamed, step,
+    LEASE, acquire, assert_fenced, at, create, creation, done, ids, joining, new_session, queued, renamed, step,
 };
 use crate::{ApiKey, ListQuery, LogEntry, SessionStore, StoreError};
 
@@ -213,8 +213,9 @@ pub async fn states_are_counted(fixture: &dyn Fixture) {
 /// A bot's log comes back in order, by kind, each identity once.
 pub async fn logs_are_read_back_in_order(fixture: &dyn Fixture) {
     let store = fixture.open().await;
-    let bot = create(&*store, queued("t", at(0))).await.id;
-    let other = create(&*store, queued("t", at(0))).await.id;
+    let session = joining(&*store, "w", at(0)).await;
+    let other = joining(&*store, "w", at(0)).await;
+    let (bot, token) = (session.id, session.fencing);
     let line = |kind: &str, key: &str, seconds: u64, n: u64| LogEntry {
         kind: kind.into(),
         key: key.into(),
@@ -222,16 +223,17 @@ pub async fn logs_are_read_back_in_order(fixture: &dyn Fixture) {
         data: json!({"n": n, "text": "\u{2028} \"quoted\""}),
     };
     let lines = [line("chat", "b", 5, 0), line("chat", "a", 3, 1), line("note", "a", 1, 2), line("chat", "c", 4, 3)];
-    store.append_log(bot, &lines[..3]).await.expect("append");
+    store.append_log(bot, token, &lines[..3]).await.expect("append");
     // The same again, changed or not, and something new in one call.
-    store.append_log(bot, &[line("chat", "a", 9, 99), lines[3].clone()]).await.expect("append");
-    store.append_log(other, &[line("chat", "a", 7, 7)]).await.expect("append");
+    store.append_log(bot, token, &[line("chat", "a", 9, 99), lines[3].clone()]).await.expect("append");
+    store.append_log(other.id, other.fencing, &[line("chat", "a", 7, 7)]).await.expect("append");
     let chat = [lines[0].clone(), lines[1].clone(), lines[3].clone()];
     assert_eq!(store.log(bot, "chat", 10).await.expect("log"), chat, "in the order of appending");
     assert_eq!(store.log(bot, "chat", 2).await.expect("log"), chat[..2]);
     assert_eq!(store.log(bot, "note", 10).await.expect("log"), lines[2..3]);
     assert_eq!(store.log(bot, "health", 10).await.expect("log"), []);
-    assert_missing(store.append_log(BotId::from_uuid(Uuid::new_v4()), &lines).await);
+    store.append_log(bot, token, &[]).await.expect("nothing to append");
+    assert_fenced(store.append_log(BotId::from_uuid(Uuid::new_v4()), token, &lines).await);
 }
 
 /// API keys are found by their hash, replaced by it, listed oldest first.

@@ -109,9 +109,14 @@ pub(crate) async fn joining(store: &dyn SessionStore, worker: &str, now: Timesta
 /// Denied before it was in: done at once, with its webhooks pending.
 pub(crate) async fn done(store: &dyn SessionStore, now: Timestamp) -> Session {
     let session = joining(store, "w", now).await;
+    denied(store, &session, now).await
+}
+
+/// One that was joining, done in the same way.
+pub(crate) async fn denied(store: &dyn SessionStore, session: &Session, now: Timestamp) -> Session {
     let reason = EndReason::JoinDenied;
     let ended = Report::Ended { at: now, reason, message: reason.message().into(), recorded_ms: 0 };
-    let session = step(store, &session, report(&session, ended), now).await;
+    let session = step(store, session, report(session, ended), now).await;
     assert!(session.state.is_terminal(), "{:?}", session.state);
     session
 }
@@ -124,6 +129,11 @@ pub(crate) fn assert_conflict<T: std::fmt::Debug>(result: Result<T, StoreError>)
 #[track_caller]
 pub(crate) fn assert_missing<T: std::fmt::Debug>(result: Result<T, StoreError>) {
     assert!(matches!(result, Err(StoreError::Missing)), "expected nothing there, got {result:?}");
+}
+
+#[track_caller]
+pub(crate) fn assert_fenced<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Fenced)), "expected a lost lease, got {result:?}");
 }
 
 pub(crate) fn ids(sessions: &[Session]) -> Vec<BotId> {

@@ -20,7 +20,7 @@ pub async fn s01_acknowledged_writes_survive(fixture: &dyn Fixture) {
     let renewed = store.renew(&owner, &[lease], at(1_000)).await.expect("renew");
     assert_eq!(renewed, [Renewed::Held { stop_requested: false }]);
     let line = LogEntry { kind: "chat".into(), key: "1".into(), at: at(1), data: serde_json::json!({"text": "hi"}) };
-    store.append_log(session.id, std::slice::from_ref(&line)).await.expect("append");
+    store.append_log(session.id, session.fencing, std::slice::from_ref(&line)).await.expect("append");
     let pending = store.pending_deliveries(session.id, 10).await.expect("pending");
     let attempt = Attempt { at: at(2), http_status: Some(500), latency_ms: 3, detail: "no".into() };
     let status = DeliveryStatus::Pending { next_at: at(9) };

@@ -1,23 +1,23 @@
 use std::collections::HashSet;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use muster_session::BotId;
 
 use super::ids::Ids;
 use super::item::{self, Item, Key, from_json, log_prefix, n, number, s, text, time, to_json};
-use super::record::{exists, items_of};
-use super::table::{Table, failed};
-use super::write::check_item;
+use super::record::items_of;
+use super::table::Table;
+use super::write::{LARGEST_BYTES, MOST_WRITES, Writes, check_item};
 use crate::{LogEntry, StoreError};
 
-/// Lines on their way at once.
-const WRITES: usize = 16;
-
-/// Each line is an item, so a log has no end. The items are written side by side; their places keep the order.
-pub(super) async fn append(table: &Table, ids: &Ids, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
-    if !exists(table, bot).await? {
-        return Err(StoreError::Missing);
-    }
+/// Each line is an item, so a log has no end; their places keep the order. Lines that are there already are left out: that
+/// is known once a write with them was refused.
+pub(super) async fn append(
+    table: &Table,
+    ids: &Ids,
+    bot: BotId,
+    fencing: u64,
+    entries: &[LogEntry],
+) -> Result<(), StoreError> {
     let mut seen = HashSet::new();
     let mut lines = Vec::new();
     for entry in entries.iter().filter(|entry| seen.insert((&entry.kind, &entry.key))) {
@@ -29,15 +29,38 @@ pub(super) async fn append(table: &Table, ids: &Ids, bot: BotId, entries: &[LogE
         check_item(&line, item::bytes(&line))?;
         lines.push(line);
     }
-    let writes: Vec<_> = lines.into_iter().map(|line| put_new(table, line)).collect();
-    stream::iter(writes).buffer_unordered(WRITES).try_collect().await
+    let mut left = lines.into_iter().peekable();
+    while left.peek().is_some() {
+        let mut bytes = 0;
+        let part = std::iter::from_fn(|| {
+            bytes += left.peek().map_or(0, item::bytes);
+            left.next_if(|_| bytes <= LARGEST_BYTES)
+        });
+        // With the lease beside them.
+        let part = part.take(MOST_WRITES - 1).collect();
+        put_new(table, bot, fencing, part).await?;
+    }
+    Ok(())
 }
 
-async fn put_new(table: &Table, line: Item) -> Result<(), StoreError> {
-    let put = table.client.put_item().table_name(&table.name).set_item(Some(line));
-    let Err(error) = put.condition_expression("attribute_not_exists(pk)").send().await else { return Ok(()) };
-    let there = error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception());
-    if there { Ok(()) } else { Err(failed("appending to a log", &error)) }
+/// Together, and only while the lease has this token. A session that is in nobody's hands has no lease.
+async fn put_new(table: &Table, bot: BotId, fencing: u64, mut lines: Vec<Item>) -> Result<(), StoreError> {
+    let mut attempt = 0;
+    loop {
+        let mut writes = Writes::new(&table.name);
+        let lease = writes.require(Key::lease(bot), "fence = :fence", vec![(":fence", n(fencing))]);
+        let puts: Vec<usize> = lines.iter().map(|line| writes.put_new(line.clone())).collect();
+        let Err(refusal) = table.transact(writes.into_vec()).await? else { return Ok(()) };
+        if refusal.of(lease).is_some() {
+            return Err(StoreError::Fenced);
+        }
+        let mut there = puts.iter().map(|put| refusal.of(*put).is_some());
+        lines.retain(|_| !there.next().unwrap_or_default());
+        if lines.is_empty() {
+            return Ok(());
+        }
+        table.wait("appending to a log", &mut attempt).await?;
+    }
 }
 
 /// Reads every line of the kind: they are kept by their identity, not by their place.

@@ -31,6 +31,7 @@ pub(super) const USE: Names = Names {
         "dynamodb:UpdateItem",
         "dynamodb:DeleteItem",
         "dynamodb:BatchWriteItem",
+        "dynamodb:ConditionCheckItem",
     ],
 };
 /// For whoever makes it.

@@ -3,7 +3,8 @@
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
 };
 
 use super::item::{self, Item, Key};
@@ -12,8 +13,8 @@ use crate::StoreError;
 
 /// What DynamoDB takes.
 const LARGEST_ITEM_BYTES: usize = 400 << 10;
-const MOST_WRITES: usize = 100;
-const LARGEST_BYTES: usize = 4 << 20;
+pub(super) const MOST_WRITES: usize = 100;
+pub(super) const LARGEST_BYTES: usize = 4 << 20;
 /// Condition of items that must be new.
 const ABSENT: &str = "attribute_not_exists(pk)";
 
@@ -57,6 +58,15 @@ impl<'a> Writes<'a> {
         let update = update.set_expression_attribute_values(Some(values));
         let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         self.push(TransactWriteItem::builder().update(update.build().expect("table, key and change are set")))
+    }
+
+    /// Only if this holds of an item that is not written; answers which write this is.
+    pub(super) fn require(&mut self, key: Key, condition: &str, values: Values<'_>) -> usize {
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let check = ConditionCheck::builder().table_name(self.table).set_key(Some(key.into_item()));
+        let check = check.condition_expression(condition).set_expression_attribute_values(Some(values));
+        let check = check.build().expect("table, key and condition are set");
+        self.push(TransactWriteItem::builder().condition_check(check))
     }
 
     /// Removes an item, if this holds; answers which write this is.

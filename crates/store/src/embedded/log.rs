@@ -1,13 +1,13 @@
 use muster_session::{BotId, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::sessions;
 use crate::codec::{from_json, to_json};
 use crate::{LogEntry, StoreError};
 
-pub(super) fn append(c: &Connection, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
-    if !sessions::exists(c, bot)? {
-        return Err(StoreError::Missing);
+pub(super) fn append(c: &Connection, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {
+    let held = "SELECT 1 FROM session WHERE id = ?1 AND fencing = ?2 AND lease_owner IS NOT NULL";
+    if !c.prepare_cached(held)?.exists(params![bot.to_string(), fencing.cast_signed()])? {
+        return Err(StoreError::Fenced);
     }
     let sql = "INSERT INTO log (bot, kind, key, at, data) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT (bot, kind, key) DO NOTHING";

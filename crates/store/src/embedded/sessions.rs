@@ -20,7 +20,7 @@ pub(super) fn by_transcript(c: &Connection, transcript: TranscriptId) -> Result<
     one(c, "id = (SELECT bot FROM transcript WHERE id = ?1)", &[&transcript.to_string()])
 }
 
-pub(super) fn exists(c: &Connection, bot: BotId) -> Result<bool, StoreError> {
+fn exists(c: &Connection, bot: BotId) -> Result<bool, StoreError> {
     Ok(c.prepare_cached("SELECT 1 FROM session WHERE id = ?1")?.exists([bot.to_string()])?)
 }
 

@@ -3,7 +3,9 @@
 use muster_session::{BotId, Session, State, TenantId, Timestamp, WorkerId};
 
 use super::held;
-use crate::{Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, OutboxJob, Renewed};
+use crate::{
+    Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, LogEntry, OutboxJob, Renewed,
+};
 
 /// Everything in order of its making.
 pub(super) struct Lists {
@@ -11,6 +13,7 @@ pub(super) struct Lists {
     pub(super) sessions: Vec<Session>,
     pub(super) outbox: Vec<OutboxJob>,
     pub(super) deliveries: Vec<Delivery>,
+    log: Vec<(BotId, LogEntry)>,
     keys: Vec<(BotId, Option<String>)>,
     jobs_made: u64,
     deliveries_made: u64,
@@ -25,6 +28,7 @@ impl Lists {
             sessions: Vec::new(),
             outbox: Vec::new(),
             deliveries: Vec::new(),
+            log: Vec::new(),
             keys: Vec::new(),
             jobs_made: 0,
             deliveries_made: 0,
@@ -120,6 +124,20 @@ impl Lists {
         }
     }
 
+    /// False if the lease is another, or none.
+    pub(super) fn append_log(&mut self, bot: BotId, fencing: u64, line: LogEntry) -> bool {
+        let session = self.session(bot);
+        let held = session.fencing == fencing && session.lease.is_some();
+        if held && self.log.iter().all(|(of, known)| *of != bot || known.key != line.key) {
+            self.log.push((bot, line));
+        }
+        held
+    }
+
+    pub(super) fn log_of(&self, bot: BotId) -> Vec<LogEntry> {
+        self.log.iter().filter(|(of, _)| *of == bot).map(|(_, line)| line.clone()).collect()
+    }
+
     pub(super) fn record_attempt(&mut self, id: u64, attempt: Attempt, status: DeliveryStatus) {
         let delivery = self.deliveries.iter_mut().find(|delivery| delivery.id == id).unwrap();
         delivery.attempts.push(attempt);
@@ -148,6 +166,7 @@ impl Lists {
     pub(super) fn delete(&mut self, bot: BotId) -> bool {
         let before = self.sessions.len();
         self.sessions.retain(|session| session.id != bot);
+        self.log.retain(|(of, _)| *of != bot);
         self.deliveries.retain(|delivery| delivery.event.bot != bot || is_pending(delivery));
         self.sessions.len() < before
     }

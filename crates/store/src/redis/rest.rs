@@ -27,16 +27,21 @@ pub(super) async fn outbox_done(store: &RedisStore, ids: &[u64]) -> Result<(), S
     store.script(&scripts::OUTBOX_DONE, fill).await
 }
 
-pub(super) async fn append_log(store: &RedisStore, bot: BotId, entries: &[LogEntry]) -> Result<(), StoreError> {
+pub(super) async fn append_log(
+    store: &RedisStore,
+    bot: BotId,
+    fencing: u64,
+    entries: &[LogEntry],
+) -> Result<(), StoreError> {
     let fill = arguments(|script| {
-        script.arg(bot.to_string());
+        script.arg(bot.to_string()).arg(fencing.cast_signed());
         for entry in entries {
             script.arg(&entry.kind).arg(&entry.key).arg(to_json(entry));
         }
         script
     });
-    let found: bool = store.script(&scripts::APPEND_LOG, fill).await?;
-    if found { Ok(()) } else { Err(StoreError::Missing) }
+    let held: bool = store.script(&scripts::APPEND_LOG, fill).await?;
+    if held { Ok(()) } else { Err(StoreError::Fenced) }
 }
 
 pub(super) async fn log(store: &RedisStore, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError> {

@@ -9,6 +9,9 @@ use super::leases::{Holding, Order};
 use super::{Bot, STORE_RETRY, WorkerSetup, spec};
 use crate::roles::{ApplyError, Backend};
 
+/// Tries after the first to write a log line.
+const LOG_RETRIES: u32 = 5;
+
 /// Launches and attends the bot of a session that was just acquired. Returns when nothing of it is left.
 pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Holding, session: Session) {
     let (bot, fencing) = (session.id, session.fencing);
@@ -82,10 +85,7 @@ impl Attendant<'_> {
     /// Writes down what the bot says. `Err` means that the session is no longer ours.
     async fn take(&mut self, report: Report) -> Result<(), ()> {
         if let Some(line) = self.log_line(&report) {
-            if let Err(error) = self.backend.store.append_log(self.bot, &[line]).await {
-                tracing::warn!(bot = %self.bot, %error, "a log line was lost");
-            }
-            return Ok(());
+            return self.log(line).await;
         }
         if matches!(report, Report::Health { .. } | Report::Ready) {
             tracing::debug!(bot = %self.bot, ?report, "report");
@@ -93,6 +93,26 @@ impl Attendant<'_> {
         }
         tracing::info!(bot = %self.bot, ?report, "report");
         commit(self.backend, self.bot, Input::Report { fencing: self.fencing, report }).await
+    }
+
+    /// Writes a line down. One that the store does not take in a while is lost: the bot's next report waits behind it.
+    async fn log(&self, line: LogEntry) -> Result<(), ()> {
+        let mut tries = 0;
+        loop {
+            match self.backend.store.append_log(self.bot, self.fencing, std::slice::from_ref(&line)).await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Fenced) => return Err(()),
+                Err(error @ StoreError::Unavailable { .. }) if tries < LOG_RETRIES => {
+                    tracing::warn!(bot = %self.bot, %error, "the store does not answer; trying again");
+                    tries += 1;
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+                Err(error) => {
+                    tracing::warn!(bot = %self.bot, %error, "a log line was lost");
+                    return Ok(());
+                }
+            }
+        }
     }
 
     fn log_line(&mut self, report: &Report) -> Option<LogEntry> {

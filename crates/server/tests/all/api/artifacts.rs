@@ -57,7 +57,8 @@ async fn there_is_no_video_and_there_are_no_screenshots() {
 
 async fn log(api: &Api, bot: muster_session::BotId, kind: &str, data: Value) {
     let entry = LogEntry { kind: kind.into(), key: format!("{}:{data}", api.now()), at: api.now(), data };
-    api.state.store.append_log(bot, &[entry]).await.unwrap();
+    let fencing = api.session(bot).await.fencing;
+    api.state.store.append_log(bot, fencing, &[entry]).await.unwrap();
     api.advance(Duration::from_secs(1));
 }
 
@@ -115,10 +116,12 @@ async fn chats_have_messages_authors_and_figures() {
 #[tokio::test]
 async fn deleting_erases_objects_and_leaves_the_record() {
     let api = Api::start().await;
-    let bot = api.recorded(json!({"callback_url": "https://example.com/hook"}), b"ogg").await;
+    let bot = api.bot_with(json!({"callback_url": "https://example.com/hook"})).await;
+    api.record(bot).await;
+    log(&api, bot, "chat", json!({"id": "m", "from": "d", "name": "A", "text": "secret"})).await;
+    api.over(bot, b"ogg").await;
     let other = api.recorded(json!({}), b"ogg").await;
     api.put(&format!("recordings/first/{bot}/manifest.json"), "{}").await;
-    log(&api, bot, "chat", json!({"id": "m", "from": "d", "name": "A", "text": "secret"})).await;
     let link = api.get(&format!("/api/v1/bots/{bot}/get_audio")).await.expect(200)["audio_url"].take();
 
     let path = format!("/api/v1/bots/{bot}/delete");

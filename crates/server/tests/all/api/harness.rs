@@ -231,13 +231,18 @@ impl Api {
     pub(super) async fn recorded(&self, more: Value, audio: &'static [u8]) -> BotId {
         let bot = self.bot_with(more).await;
         self.record(bot).await;
+        self.over(bot, audio).await;
+        bot
+    }
+
+    /// The call of a bot that records ends: `audio` is its recording.
+    pub(super) async fn over(&self, bot: BotId, audio: &'static [u8]) {
         self.advance(Duration::from_secs(90));
         self.end(bot, EndReason::HostEnded).await;
         self.put(&format!("recordings/first/{bot}/audio.ogg"), audio).await;
         for kind in [ArtifactKind::Manifest, ArtifactKind::Audio] {
             self.settle(bot, kind, ArtifactState::Ready).await;
         }
-        bot
     }
 
     pub(super) async fn put(&self, path: &str, bytes: impl Into<Bytes>) {

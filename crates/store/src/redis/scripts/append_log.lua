@@ -1,7 +1,7 @@
--- Takes bot, then kind, key and line of each. Answers whether the record is there: nothing would ever remove the lines of
--- one that is not.
-local bot = take()
-if redis.call('EXISTS', session_key(bot)) == 0 then return 0 end
+-- Takes bot, fencing token, then kind, key and line of each. Answers whether the token is that of the current lease.
+local bot, fencing = take(), take()
+local held = redis.call('HMGET', session_key(bot), 'f', 'o')
+if held[1] ~= fencing or held[2] == '' then return 0 end
 while position < #ARGV do
   local kind, key, line = take(), take(), take()
   -- The length keeps pairs apart that would read the same.

@@ -31,8 +31,14 @@ local function session_key(bot) return T .. ':s:' .. bot end
 
 local function list(state, tenant) return T .. ':list:' .. state .. ':' .. tenant end
 
--- The next number, padded.
-local function number(name) return string.format('%016.0f', redis.call('INCR', T .. ':seq:' .. name)) end
+-- The next number, padded: the time in microseconds, or one more than the last. Numbers that the server gave and forgot (it
+-- failed over, or lost power) are known elsewhere, and are so not given again.
+local function number(name)
+  local last, time = T .. ':seq:' .. name, redis.call('TIME')
+  local given = math.max(time[1] * 1000000 + time[2], (redis.call('GET', last) or 0) + 1)
+  redis.call('SET', last, string.format('%.0f', given))
+  return string.format('%016.0f', given)
+end
 
 local function later(a, b) return tonumber(a) >= tonumber(b) and a or b end
 

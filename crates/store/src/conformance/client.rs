@@ -1,0 +1,242 @@
+//! A client that behaves as our callers do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
+use tokio::time::Instant;
+
+use crate::faulty::FaultyStore;
+use crate::{
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
+    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+};
+
+/// Longest time of trying again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tries again while the store is unavailable. Where a write may have been carried out before, it looks at what is there,
+/// and takes what it meant to write for its own. It doubts only if a call was carried out unheard meanwhile, so that it
+/// covers up nothing else.
+#[derive(Debug)]
+pub(super) struct Insistent {
+    store: FaultyStore,
+    /// How many calls were carried out without the caller's knowledge.
+    unheard: Arc<AtomicU64>,
+}
+
+impl Insistent {
+    pub(super) fn new(store: FaultyStore, unheard: Arc<AtomicU64>) -> Self {
+        Self { store, unheard }
+    }
+
+    async fn insist<T, F>(&self, mut attempt: impl FnMut() -> F + Send) -> Result<T, StoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match attempt().await {
+                Err(StoreError::Unavailable { .. }) if Instant::now() < deadline => tokio::task::yield_now().await,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The answer, and whether it may be about what an earlier try has done.
+    async fn doubt<T, F>(&self, attempt: impl FnMut() -> F + Send) -> (Result<T, StoreError>, bool)
+    where
+        T: Send,
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let before = self.unheard.load(Ordering::SeqCst);
+        let answer = self.insist(attempt).await;
+        (answer, self.unheard.load(Ordering::SeqCst) > before)
+    }
+
+    /// For what answers whether it was there: it was, if it was there before and an earlier try may have removed it.
+    async fn remove<F>(&self, there: bool, attempt: impl FnMut() -> F + Send) -> Result<bool, StoreError>
+    where
+        F: Future<Output = Result<bool, StoreError>> + Send,
+    {
+        let (answer, doubt) = self.doubt(attempt).await;
+        Ok(answer? || (there && doubt))
+    }
+
+    /// The record, if it is the one that was to be written; renewals of its lease apart.
+    async fn written(&self, mut wanted: Session) -> Result<Session, StoreError> {
+        let stored = self.get(wanted.id).await?.ok_or(StoreError::Conflict)?;
+        if let (Some(lease), Some(until)) = (&mut wanted.lease, stored.lease_until()) {
+            lease.until = until;
+        }
+        if stored == wanted { Ok(stored) } else { Err(StoreError::Conflict) }
+    }
+}
+
+#[async_trait]
+impl SessionStore for Insistent {
+    /// A record with the id that it chose is its own.
+    async fn create(&self, commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
+        match self.doubt(|| self.store.create(commit.clone(), guard.clone())).await {
+            (Ok(Created::Replayed(session) | Created::Duplicate(session)), true) if session.id == commit.session.id => {
+                Ok(Created::New(session))
+            }
+            (Err(StoreError::Conflict), true) => {
+                self.written(Session { version: 1, ..commit.session }).await.map(Created::New)
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    async fn get(&self, bot: BotId) -> Result<Option<Session>, StoreError> {
+        self.insist(|| self.store.get(bot)).await
+    }
+
+    async fn get_owned(&self, tenant: &TenantId, bot: BotId) -> Result<Option<Session>, StoreError> {
+        self.insist(|| self.store.get_owned(tenant, bot)).await
+    }
+
+    async fn find_transcript(
+        &self,
+        tenant: &TenantId,
+        transcript: TranscriptId,
+    ) -> Result<Option<Session>, StoreError> {
+        self.insist(|| self.store.find_transcript(tenant, transcript)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Session, StoreError> {
+        match self.doubt(|| self.store.commit(commit.clone())).await {
+            (Err(StoreError::Conflict), true) => {
+                self.written(Session { version: commit.session.version + 1, ..commit.session }).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    async fn renew(
+        &self,
+        owner: &WorkerId,
+        leases: &[LeaseRenewal],
+        until: Timestamp,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        self.insist(|| self.store.renew(owner, leases, until)).await
+    }
+
+    async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
+        self.insist(|| self.store.list(tenant, query)).await
+    }
+
+    async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.insist(|| self.store.due(before, limit)).await
+    }
+
+    async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.insist(|| self.store.lease_expired(now, limit)).await
+    }
+
+    async fn overdue(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.insist(|| self.store.overdue(now, limit)).await
+    }
+
+    async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.insist(|| self.store.expired(now, limit)).await
+    }
+
+    async fn count_by_state(&self, tenant: Option<&TenantId>) -> Result<Vec<(State, u64)>, StoreError> {
+        self.insist(|| self.store.count_by_state(tenant)).await
+    }
+
+    async fn delete(&self, bot: BotId) -> Result<bool, StoreError> {
+        let there = self.get(bot).await?.is_some();
+        self.remove(there, || self.store.delete(bot)).await
+    }
+
+    async fn outbox(&self, now: Timestamp, limit: u32) -> Result<Vec<OutboxJob>, StoreError> {
+        self.insist(|| self.store.outbox(now, limit)).await
+    }
+
+    async fn outbox_done(&self, ids: &[u64]) -> Result<(), StoreError> {
+        self.insist(|| self.store.outbox_done(ids)).await
+    }
+
+    async fn pending_deliveries(&self, bot: BotId, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        self.insist(|| self.store.pending_deliveries(bot, limit)).await
+    }
+
+    async fn bots_with_due_deliveries(&self, now: Timestamp, limit: u32) -> Result<Vec<BotId>, StoreError> {
+        self.insist(|| self.store.bots_with_due_deliveries(now, limit)).await
+    }
+
+    /// Again until it is heard, so at least once.
+    async fn record_attempt(&self, delivery: u64, attempt: Attempt, status: DeliveryStatus) -> Result<(), StoreError> {
+        self.insist(|| self.store.record_attempt(delivery, attempt.clone(), status)).await
+    }
+
+    async fn deliveries(&self, bot: BotId) -> Result<Vec<Delivery>, StoreError> {
+        self.insist(|| self.store.deliveries(bot)).await
+    }
+
+    /// Those that were settled before are pending now, whichever try made them so.
+    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
+        let mut settled = self.deliveries(bot).await?;
+        settled.retain(|known| !matches!(known.status, DeliveryStatus::Pending { .. }));
+        settled.retain(|known| sequence.is_none_or(|sequence| known.event.sequence == sequence));
+        match self.doubt(|| self.store.replay(bot, sequence, now)).await {
+            (Ok(0), true) => Ok(settled.len() as u64),
+            (answer, _) => answer,
+        }
+    }
+
+    async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {
+        self.insist(|| self.store.append_log(bot, fencing, entries)).await
+    }
+
+    async fn log(&self, bot: BotId, kind: &str, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
+        self.insist(|| self.store.log(bot, kind, limit)).await
+    }
+
+    async fn put_key(&self, key: &ApiKey) -> Result<(), StoreError> {
+        self.insist(|| self.store.put_key(key)).await
+    }
+
+    async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError> {
+        self.insist(|| self.store.key_by_hash(hash)).await
+    }
+
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.insist(|| self.store.keys()).await
+    }
+
+    async fn delete_key(&self, hash: &str) -> Result<bool, StoreError> {
+        let there = self.key_by_hash(hash).await?.is_some();
+        self.remove(there, || self.store.delete_key(hash)).await
+    }
+
+    async fn lead(&self, name: &str, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+        self.insist(|| self.store.lead(name, owner, now, until)).await
+    }
+
+    async fn beat(&self, worker: &WorkerRecord) -> Result<bool, StoreError> {
+        self.insist(|| self.store.beat(worker)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<KnownWorker>, StoreError> {
+        self.insist(|| self.store.workers()).await
+    }
+
+    async fn drain_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        self.insist(|| self.store.drain_worker(worker)).await
+    }
+
+    async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        let there = self.workers().await?.iter().any(|known| known.record.id == *worker);
+        self.remove(there, || self.store.forget_worker(worker)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.insist(|| self.store.ping()).await
+    }
+}
