@@ -1,15 +1,16 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up release test check bench bench-audio bench-report fuzz-build
+.PHONY: help demo up release test check bench bench-audio bench-report bench-dispatch fuzz-build
 
 WHISPER := .tools/venv/bin/python tools/whisper.py
 DEMO := target/debug/muster-demo
-# Not --locked: bench/audio/Cargo.lock follows the crates of the workspace by itself, as fuzz/ does.
+# Not --locked: the lock files of bench/ follow the crates of the workspace by themselves, as that of fuzz/ does.
+BENCH_DISPATCH := cargo run --quiet --release --manifest-path bench/dispatch/Cargo.toml --target-dir target
 BENCH_AUDIO := cargo run --quiet --release --manifest-path bench/audio/Cargo.toml --target-dir target
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Hold a real meeting: two speakers, one bot, and a verdict
 	@tools/setup.sh build browser speech python
@@ -44,6 +45,10 @@ bench-audio: ## Measure the audio path against other libraries
 bench-report: ## The same, and write docs/audio.md's last run and charts
 	@tools/setup.sh build peers
 	@$(BENCH_AUDIO) -- report docs "$$(date -u +%F)"
+
+bench-dispatch: ## Measure from create call to claim against other job queues
+	@tools/setup.sh build redis queues
+	@$(BENCH_DISPATCH)
 
 fuzz-build: ## Build the fuzz targets
 	@tools/setup.sh build

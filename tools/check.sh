@@ -4,8 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
-# Outside the workspace. Compiling it takes C libraries that nothing else needs: `make bench-audio` does.
+# Outside the workspace. Compiling them takes what nothing else needs: `make bench-audio` and `make bench-dispatch` do.
 cargo fmt --check --manifest-path bench/audio/Cargo.toml
+cargo fmt --check --manifest-path bench/dispatch/Cargo.toml
 # With what is off by default, too.
 features=muster-server/aws
 cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings

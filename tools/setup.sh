@@ -11,6 +11,7 @@
 #   redis     redis-server, for the tests of its backends
 #   aws       .tools/venv-aws with an emulator of SQS and DynamoDB, for the tests of theirs
 #   peers     the resamplers that ours is measured against
+#   queues    .tools/bullmq and .tools/venv-celery, which ours is measured against
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -110,6 +111,27 @@ python() {
   once venv tools/requirements-whisper.txt tools/requirements-sdk.txt -- make_venv
 }
 
+make_bullmq() {
+  mkdir -p .tools/bullmq
+  cp bench/dispatch/peers/bullmq/{package*.json,*.mjs} .tools/bullmq/
+  npm ci --prefix .tools/bullmq --no-audit --no-fund --ignore-scripts --loglevel=error >&2
+}
+
+make_venv_celery() {
+  python3 -m venv .tools/venv-celery
+  .tools/venv-celery/bin/pip install --quiet --disable-pip-version-check --no-input \
+    -r bench/dispatch/peers/celery/requirements.txt
+}
+
+queues() {
+  local packages
+  mapfile -t packages < <(missing node nodejs npm npm)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+  debian "${packages[@]}"
+  once bullmq bench/dispatch/peers/bullmq/{package.json,package-lock.json,create.mjs,work.mjs} -- make_bullmq
+  once venv-celery bench/dispatch/peers/celery/requirements.txt -- make_venv_celery
+}
+
 make_easyrtc() {
   mkdir -p .tools/easyrtc
   cp crates/server/tests/easyrtc/package*.json .tools/easyrtc/
@@ -148,7 +170,7 @@ peers() {
 
 for part in "$@"; do
   case $part in
-    build | browser | speech | python | easyrtc | redis | aws | nextest | peers) "$part" ;;
+    build | browser | speech | python | easyrtc | redis | aws | nextest | peers | queues) "$part" ;;
     *)
       say "no such part: $part"
       exit 2

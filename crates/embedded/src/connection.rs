@@ -13,6 +13,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 128;
 /// The write-ahead log is cut back to this many bytes after a checkpoint.
 const LOG_BYTES_MAX: i64 = 64 << 20;
+/// Pages in the log from which on the writer moves them into the file itself, should the thread for that not keep up.
+const LOG_PAGES_MAX: i64 = 16_384;
 /// Page cache of the writer in KiB (negative: that is how SQLite tells it from pages).
 const CACHE_KIB: i64 = -16_384;
 
@@ -58,8 +60,16 @@ pub(crate) fn open_writer(
     set("synchronous", &synchronous)?;
     set("journal_size_limit", &LOG_BYTES_MAX)?;
     set("cache_size", &CACHE_KIB)?;
+    set("wal_autocheckpoint", &LOG_PAGES_MAX)?;
     migrate(&connection, path, migrations)?;
     Ok(connection)
+}
+
+/// For moving the log into the file, which takes the right to write and nothing else.
+pub(crate) fn open_checkpointer(path: &Path) -> Result<Connection, OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).map_err(sqlite)
 }
 
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {

@@ -4,10 +4,12 @@
 //! commits once, and only then answers each. Under load, one `fsync` therefore pays for many writes; without load, a write
 //! waits for nobody. Each operation runs in a savepoint of its own, so one that fails or panics takes back its own
 //! changes and spoils nothing for its neighbours. [`Database::read`] runs beside the writer on read-only connections and
-//! sees everything that was answered before it began.
+//! sees everything that was answered before it began. What was committed is moved from the log into the file by a thread
+//! beside the writer, so nobody's write waits for that.
 //!
 //! This crate knows nothing of what is stored: the schema comes in as [`Migrations`].
 
+mod checkpoint;
 mod connection;
 mod error;
 mod lock;
@@ -54,9 +56,16 @@ impl Database {
         let connection = connection::open_writer(path, durability, migrations)?;
         let readers = Arc::new(Readers::open(path)?);
         let (operations, waiting) = mpsc::channel();
+        let (wake, checkpointer) = checkpoint::start(path)?;
         let writer = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || writer::run(connection, &waiting))
+            .spawn(move || {
+                writer::run(connection, &waiting, &wake);
+                drop(wake);
+                if checkpointer.join().is_err() {
+                    tracing::error!("the checkpoint thread panicked");
+                }
+            })
             .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), operations: Some(operations), writer: Some(writer), readers, _lock: lock })
     }

@@ -50,6 +50,21 @@ async fn a_read_sees_every_write_answered_before_it() {
     }
 }
 
+/// The log is moved into the file while it is open, and not only when it is closed.
+#[tokio::test]
+async fn what_was_committed_gets_into_the_file_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = open(dir.path());
+    let size = || std::fs::metadata(database.path()).unwrap().len();
+    let empty = size();
+    let many = |c: &Connection| (0..5_000).try_for_each(|i| add(c, &i.to_string()));
+    database.write(many).await.unwrap();
+    while size() == empty {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(names(&database).await.len(), 5_000);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failing_and_panicking_neighbours_spoil_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -20,9 +20,17 @@ pub(crate) trait Operation: Send {
     fn answer(self: Box<Self>, commit: Result<(), Arc<rusqlite::Error>>);
 }
 
-/// Runs until every sender is gone and everything that was sent is done.
-pub(crate) fn run(connection: Connection, waiting: &mpsc::Receiver<Box<dyn Operation>>) {
+/// So many changed rows make a log that is worth moving into the file.
+const ROWS_PER_CHECKPOINT: u64 = 4_096;
+
+/// Runs until every sender is gone and everything that was sent is done. Tells `checkpoint` when the log has grown.
+pub(crate) fn run(
+    connection: Connection,
+    waiting: &mpsc::Receiver<Box<dyn Operation>>,
+    checkpoint: &mpsc::SyncSender<()>,
+) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut moved = 0;
     while let Ok(first) = waiting.recv() {
         batch.push(first);
         batch.extend(waiting.try_iter().take(BATCH_MAX - 1));
@@ -37,6 +45,12 @@ pub(crate) fn run(connection: Connection, waiting: &mpsc::Receiver<Box<dyn Opera
         }
         for operation in batch.drain(..) {
             operation.answer(commit.clone());
+        }
+        let changes = connection.total_changes();
+        if changes.wrapping_sub(moved) >= ROWS_PER_CHECKPOINT {
+            moved = changes;
+            // One that waits already will do.
+            let _ = checkpoint.try_send(());
         }
     }
 }

@@ -8,7 +8,8 @@ use muster_session::job::Topic;
 ///
 /// # Contract
 ///
-/// 1. An `Ok` from [`enqueue`](Self::enqueue) means that the message survives the death of any process right after.
+/// 1. An `Ok` from [`enqueue`](Self::enqueue) means that the message survives the death of any process right after. An `Ok`
+///    from [`enqueue_all`](Self::enqueue_all) means that of every one of its messages.
 /// 2. A message is delivered at least once, and while its lease holds to nobody else.
 /// 3. A lease that runs out without a word makes the message receivable again, with one more receive counted.
 /// 4. [`ack`](Self::ack), [`release`](Self::release), [`extend`](Self::extend) and [`dead_letter`](Self::dead_letter) with a receipt whose
@@ -27,6 +28,15 @@ use muster_session::job::Topic;
 pub trait Queue: Send + Sync + std::fmt::Debug + 'static {
     /// Adds a message.
     async fn enqueue(&self, topic: Topic, message: Enqueue) -> Result<(), QueueError>;
+
+    /// Adds messages as so many calls of [`enqueue`](Self::enqueue) do one after the other, for less where the backend can.
+    /// After an error any number of them may be there.
+    async fn enqueue_all(&self, topic: Topic, messages: Vec<Enqueue>) -> Result<(), QueueError> {
+        for message in messages {
+            self.enqueue(topic, message).await?;
+        }
+        Ok(())
+    }
 
     /// Takes up to `max` messages, each under a lease of `lease`. Waits up to `wait` for the first. Cancel safe.
     async fn receive(

@@ -135,12 +135,21 @@ impl Shared {
 #[async_trait]
 impl Queue for EmbeddedQueue {
     async fn enqueue(&self, topic: Topic, message: Enqueue) -> Result<(), QueueError> {
-        LIMITS.check_message(&message)?;
-        let visible_at = self.shared.after(message.delay).as_millis();
+        self.enqueue_all(topic, vec![message]).await
+    }
+
+    /// In one transaction: all or none.
+    async fn enqueue_all(&self, topic: Topic, messages: Vec<Enqueue>) -> Result<(), QueueError> {
+        messages.iter().try_for_each(|message| LIMITS.check_message(message))?;
+        let rows: Vec<_> =
+            messages.into_iter().map(|message| (self.shared.after(message.delay).as_millis(), message)).collect();
         let insert = move |c: &rusqlite::Connection| -> Result<(), QueueError> {
             let sql = "INSERT INTO message (topic, payload, dedup_key, visible_at) VALUES (?1, ?2, ?3, ?4)
                        ON CONFLICT (topic, dedup_key) WHERE dedup_key IS NOT NULL DO NOTHING";
-            c.prepare_cached(sql)?.execute(params![topic.as_str(), message.payload, message.dedup_key, visible_at])?;
+            let mut insert = c.prepare_cached(sql)?;
+            for (visible_at, message) in &rows {
+                insert.execute(params![topic.as_str(), message.payload, message.dedup_key, visible_at])?;
+            }
             Ok(())
         };
         self.shared.database.write(insert).await?;

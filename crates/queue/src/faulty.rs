@@ -50,6 +50,10 @@ impl Queue for FaultyQueue {
         self.call("enqueue", || self.queue.enqueue(topic, message.clone())).await
     }
 
+    async fn enqueue_all(&self, topic: Topic, messages: Vec<Enqueue>) -> Result<(), QueueError> {
+        self.call("enqueue_all", || self.queue.enqueue_all(topic, messages.clone())).await
+    }
+
     async fn receive(
         &self,
         topic: Topic,

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,15 +37,26 @@ impl JobQueue {
     /// Adds a job to its topic, receivable after `delay`. With a `dedup_key` that is still in the queue it is accepted and
     /// adds nothing. `Ok` means that it survives the death of any process.
     pub async fn send(&self, job: &Job, delay: Duration, dedup_key: Option<String>) -> Result<(), QueueError> {
-        let limits = self.queue.limits();
-        let payload = serde_json::to_vec(job).expect("a job is plain data");
-        if payload.len() > limits.max_payload_bytes {
-            return Err(QueueError::OverLimit { what: "the payload" });
+        self.queue.enqueue(job.topic(), self.message(job, delay, dedup_key)?).await
+    }
+
+    /// Adds jobs to their topics, receivable at once, as [`send`](Self::send) does each with its `dedup_key`, for less. After
+    /// an error any number of them may be there.
+    pub async fn send_all(&self, jobs: Vec<(Job, Option<String>)>) -> Result<(), QueueError> {
+        let mut topics: BTreeMap<Topic, Vec<Enqueue>> = BTreeMap::new();
+        for (job, dedup_key) in jobs {
+            topics.entry(job.topic()).or_default().push(self.message(&job, Duration::ZERO, dedup_key)?);
         }
-        if delay > limits.max_delay {
-            return Err(QueueError::OverLimit { what: "the delay" });
+        for (topic, messages) in topics {
+            self.queue.enqueue_all(topic, messages).await?;
         }
-        self.queue.enqueue(job.topic(), Enqueue { payload, delay, dedup_key }).await
+        Ok(())
+    }
+
+    fn message(&self, job: &Job, delay: Duration, dedup_key: Option<String>) -> Result<Enqueue, QueueError> {
+        let message = Enqueue { payload: serde_json::to_vec(job).expect("a job is plain data"), delay, dedup_key };
+        self.queue.limits().check_message(&message)?;
+        Ok(message)
     }
 
     /// Takes up to `max` jobs, each under a lease of `lease`; waits up to `wait` for the first.

@@ -178,11 +178,16 @@ impl Shared {
 #[async_trait]
 impl Queue for RedisQueue {
     async fn enqueue(&self, topic: Topic, message: Enqueue) -> Result<(), QueueError> {
-        LIMITS.check_message(&message)?;
+        self.enqueue_all(topic, vec![message]).await
+    }
+
+    /// In one script: all or none.
+    async fn enqueue_all(&self, topic: Topic, messages: Vec<Enqueue>) -> Result<(), QueueError> {
+        messages.iter().try_for_each(|message| LIMITS.check_message(message))?;
         let arguments = |script: &mut ScriptInvocation<'_>| {
-            script.arg(&message.payload).arg(millis(message.delay));
-            if let Some(key) = &message.dedup_key {
-                script.arg(key);
+            for message in &messages {
+                script.arg(&message.payload).arg(millis(message.delay));
+                script.arg(u8::from(message.dedup_key.is_some())).arg(message.dedup_key.as_deref().unwrap_or_default());
             }
         };
         self.shared.script(&scripts::ENQUEUE, topic, arguments).await

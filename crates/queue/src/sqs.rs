@@ -27,6 +27,7 @@ mod error;
 mod leases;
 mod message;
 mod migrate;
+mod send;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -161,6 +162,12 @@ impl Queue for SqsQueue {
         let send = send.message_body(message::encode(&message.payload)).delay_seconds(whole_seconds(message.delay));
         send.send().await.map_err(|error| error::of("sending", &error))?;
         Ok(())
+    }
+
+    /// Ten in a request.
+    async fn enqueue_all(&self, topic: Topic, messages: Vec<Enqueue>) -> Result<(), QueueError> {
+        messages.iter().try_for_each(|message| LIMITS.check_message(message))?;
+        send::all(&self.shared, &self.shared.urls(topic).live, &messages).await
     }
 
     /// Without a `wait` SQS asks only some of its servers, and may miss what is there; with one it does not.

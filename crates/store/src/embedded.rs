@@ -34,6 +34,7 @@ const FILE: &str = "store.db";
 #[derive(Debug)]
 pub struct EmbeddedStore {
     database: Database,
+    keys: keys::Known,
 }
 
 impl EmbeddedStore {
@@ -42,7 +43,8 @@ impl EmbeddedStore {
     ///
     /// One process at a time can have it; another is told so by [`OpenError::InUse`].
     pub fn open(dir: &Path, durability: Durability) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::open(&dir.join(FILE), durability, schema::MIGRATIONS)? })
+        let database = Database::open(&dir.join(FILE), durability, schema::MIGRATIONS)?;
+        Ok(Self { database, keys: keys::Known::default() })
     }
 
     /// Looks at the store in `dir`, which may be in use, and changes nothing; none if there is none.
@@ -167,12 +169,20 @@ impl SessionStore for EmbeddedStore {
 
     async fn put_key(&self, key: &ApiKey) -> Result<(), StoreError> {
         let key = key.clone();
-        self.database.write(move |c| keys::put(c, &key)).await
+        self.keys.change(self.database.write(move |c| keys::put(c, &key))).await
     }
 
     async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError> {
+        let changes = match self.keys.find(hash) {
+            Ok(key) => return Ok(Some(key)),
+            Err(changes) => changes,
+        };
         let hash = hash.to_owned();
-        self.database.read(move |c| keys::by_hash(c, &hash)).await
+        let found = self.database.read(move |c| keys::by_hash(c, &hash)).await?;
+        if let Some(key) = &found {
+            self.keys.remember(key, changes);
+        }
+        Ok(found)
     }
 
     async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
@@ -181,7 +191,7 @@ impl SessionStore for EmbeddedStore {
 
     async fn delete_key(&self, hash: &str) -> Result<bool, StoreError> {
         let hash = hash.to_owned();
-        self.database.write(move |c| keys::delete(c, &hash)).await
+        self.keys.change(self.database.write(move |c| keys::delete(c, &hash))).await
     }
 
     async fn lead(&self, name: &str, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {

@@ -64,15 +64,27 @@ async fn assert_settles_nothing(queue: &dyn Queue, receipt: &Receipt) {
     assert_lost(queue.dead_letter(receipt, "x").await);
 }
 
-/// 1. An `Ok` from `enqueue` means that the message survives.
+/// 1. An `Ok` from `enqueue` means that the message survives, and one from `enqueue_all` that all of them do.
 pub async fn s01_acknowledged_messages_survive(fixture: &dyn Fixture) {
     let queue = fixture.open().await;
     for topic in Topic::ALL {
         add(&*queue, topic, message(topic.as_str())).await;
     }
     let held = take_one(&*queue, LONG).await;
+    let together: BTreeSet<Vec<u8>> = (0..25).map(|number| format!("{number}").into_bytes()).collect();
+    let messages = together.iter().map(|payload| Enqueue { payload: payload.clone(), ..Enqueue::default() }).collect();
+    queue.enqueue_all(Topic::Jobs, messages).await.expect("enqueue all");
+    queue.enqueue_all(Topic::Jobs, Vec::new()).await.expect("none is all of none");
     drop(queue);
     let queue = fixture.open().await;
+    let mut seen = BTreeSet::new();
+    while seen.len() < together.len() {
+        for delivery in take(&*queue, 10, LONG, PATIENCE).await {
+            queue.ack(&delivery.receipt).await.expect("the lease holds");
+            assert!(seen.insert(delivery.payload), "each once");
+        }
+    }
+    assert_eq!(seen, together);
     // The lease survives too.
     depth_when(&*queue, Topic::Jobs, |depth| depth.leased == 1).await;
     queue.ack(&held.receipt).await.expect("the lease holds");
@@ -197,8 +209,11 @@ pub async fn s06_a_key_is_in_the_queue_once(fixture: &dyn Fixture) {
     assert_eq!(delivery.payload, b"first");
     // And an acknowledged one is not.
     queue.ack(&delivery.receipt).await.expect("the lease holds");
-    add(&*queue, Topic::Jobs, keyed("fifth")).await;
-    assert_eq!(take_one(&*queue, LONG).await.payload, b"fifth");
+    let together = vec![keyed("fifth"), keyed("sixth"), message("without")];
+    queue.enqueue_all(Topic::Jobs, together).await.expect("enqueue all");
+    let both = BTreeSet::from([take_one(&*queue, LONG).await.payload, take_one(&*queue, LONG).await.payload]);
+    assert_eq!(both, BTreeSet::from([b"fifth".to_vec(), b"without".to_vec()]));
+    assert_eq!(take(&*queue, 10, LONG, NOW).await, []);
     assert_eq!(queue.depth(Topic::Media).await.expect("depth").ready, 1);
 }
 

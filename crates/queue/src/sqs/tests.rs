@@ -154,6 +154,24 @@ async fn a_lease_whose_settling_was_not_answered_still_holds() {
 }
 
 #[tokio::test]
+async fn many_go_ten_in_a_request_and_one_refused_is_an_error() {
+    let taken = r#"{"Successful": [], "Failed": []}"#;
+    let refused =
+        r#"{"Successful": [], "Failed": [{"Id": "0", "SenderFault": false, "Code": "Busy", "Message": "later"}]}"#;
+    let (script, queue) = scripted(&[(200, taken), (200, taken), (200, refused)]);
+    let message = |number: u32| Enqueue { payload: number.to_string().into_bytes(), ..Enqueue::default() };
+    let messages = (0..21).map(message).collect();
+    let error = queue.enqueue_all(Topic::Jobs, messages).await.unwrap_err();
+    assert!(
+        matches!(&error, QueueError::Unavailable { detail, .. } if detail.contains("1 messages were refused") && detail.contains("later")),
+        "{error}"
+    );
+    let asked = script.asked();
+    assert_eq!(asked.len(), 3);
+    assert!(asked[1].contains(r#""MessageBody":"19""#) && !asked[1].contains(r#""MessageBody":"20""#), "{}", asked[1]);
+}
+
+#[tokio::test]
 async fn the_longest_lease_is_no_longer_than_the_service_takes() {
     let (script, queue) = scripted(&[ONE, (200, "{}")]);
     let lease = queue.limits().max_lease;

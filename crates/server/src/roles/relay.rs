@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use muster_session::job::Job;
+use muster_store::OutboxJob;
 
 use super::Backend;
 use super::leader::Leadership;
@@ -46,25 +47,28 @@ async fn time_to_sweep(leadership: Option<&Leadership>) {
 
 /// Publishes what is due; answers how much.
 pub async fn step(backend: &Backend) -> anyhow::Result<usize> {
+    let mut moved = 0;
     let now = backend.clock.now();
-    let jobs = backend.store.outbox(now, BATCH).await.context("reading the outbox")?;
-    for entry in &jobs {
-        // Not the id alone: a store that was restored from a copy counts on from before, and the queue is not part of it.
-        let key = format!("outbox:{}:{}:{}", entry.id, entry.due.as_millis(), entry.job.bot());
-        backend.queue.send(&entry.job, Duration::ZERO, Some(key)).await.context("publishing a job")?;
-    }
+    let (jobs, bots) =
+        tokio::join!(backend.store.outbox(now, BATCH), backend.store.bots_with_due_deliveries(now, BATCH));
+    let jobs = jobs.context("reading the outbox")?;
     if !jobs.is_empty() {
         let ids: Vec<u64> = jobs.iter().map(|entry| entry.id).collect();
+        let messages = jobs.into_iter().map(keyed).collect();
+        backend.queue.send_all(messages).await.context("publishing jobs")?;
         backend.store.outbox_done(&ids).await.context("clearing the outbox")?;
+        moved = ids.len();
     }
-    let bots = backend.store.bots_with_due_deliveries(now, BATCH).await.context("reading due deliveries")?;
-    for bot in &bots {
-        let key = format!("deliver:{bot}");
-        backend
-            .queue
-            .send(&Job::Deliver { bot: *bot }, Duration::ZERO, Some(key))
-            .await
-            .context("publishing a delivery")?;
+    let bots = bots.context("reading due deliveries")?;
+    if !bots.is_empty() {
+        let deliver = |bot| (Job::Deliver { bot }, Some(format!("deliver:{bot}")));
+        backend.queue.send_all(bots.into_iter().map(deliver).collect()).await.context("publishing deliveries")?;
     }
-    Ok(jobs.len())
+    Ok(moved)
+}
+
+/// Not the id alone: a store that was restored from a copy counts on from before, and the queue is not part of it.
+fn keyed(entry: OutboxJob) -> (Job, Option<String>) {
+    let key = format!("outbox:{}:{}:{}", entry.id, entry.due.as_millis(), entry.job.bot());
+    (entry.job, Some(key))
 }

@@ -119,3 +119,31 @@ async fn a_value_that_cannot_be_read_is_said_to_be_corrupt() {
     let read = store.get(session.id).await;
     assert!(matches!(&read, Err(StoreError::Corrupt { detail }) if detail.contains("a session")), "{read:?}");
 }
+
+/// A key that was found is not looked for again, and yet is never what it no longer is.
+#[tokio::test]
+async fn a_key_is_what_it_was_changed_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(dir.path(), Durability::Normal).unwrap();
+    let key = |name: &str| crate::ApiKey {
+        hash: "h".into(),
+        tenant: muster_session::TenantId::new("t"),
+        name: name.into(),
+        prefix: "p".into(),
+        created_at: at(0),
+    };
+    for name in ["first", "second"] {
+        store.put_key(&key(name)).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(store.key_by_hash("h").await.unwrap(), Some(key(name)));
+        }
+    }
+    // A change that was given up may have been made all the same.
+    let given_up = store.delete_key("h");
+    tokio::select! { biased; _ = given_up => {} () = std::future::ready(()) => {} }
+    store.ping().await.unwrap();
+    let stored = store.keys().await.unwrap().pop();
+    assert_eq!(store.key_by_hash("h").await.unwrap(), stored);
+    store.delete_key("h").await.unwrap();
+    assert_eq!(store.key_by_hash("h").await.unwrap(), None);
+}

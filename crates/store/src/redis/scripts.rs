@@ -4,7 +4,6 @@ muster_redis::scripts! {
     "scripts/common.lua";
     CREATE "scripts/create.lua"
     COMMIT "scripts/commit.lua"
-    GET "scripts/get.lua"
     TRANSCRIPT "scripts/transcript.lua"
     RENEW "scripts/renew.lua"
     REACHED "scripts/reached.lua"

@@ -1,6 +1,6 @@
 //! Single records: creating, reading, compare-and-swap, leases, deleting.
 
-use muster_redis::ScriptInvocation;
+use muster_redis::{ScriptInvocation, cmd};
 use muster_session::{BotId, Session, Timestamp, TranscriptId, WorkerId};
 
 use super::{RedisStore, arguments, scripts};
@@ -21,7 +21,9 @@ pub(super) fn decode(raw: Raw) -> Result<Option<Session>, StoreError> {
 }
 
 pub(super) async fn get(store: &RedisStore, bot: BotId) -> Result<Option<Session>, StoreError> {
-    decode(store.script(&scripts::GET, arguments(|script| script.arg(bot.to_string()))).await?)
+    let mut fields = cmd("HMGET");
+    fields.arg(store.key(&format!(":s:{bot}"))).arg(&["j", "v", "u"]);
+    decode(store.link.run(&fields).await?)
 }
 
 pub(super) async fn by_transcript(store: &RedisStore, transcript: TranscriptId) -> Result<Option<Session>, StoreError> {

@@ -1,4 +1,7 @@
 -- ARGV: time, id, token.
-if not held(ARGV[2], ARGV[3]) then return 0 end
-remove(ARGV[2])
+local id = ARGV[2]
+local ends, key = held(id, ARGV[3])
+if not ends then return 0 end
+redis.call('ZREM', T .. ':leases', id)
+remove(id, key)
 return 1

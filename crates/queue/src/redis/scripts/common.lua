@@ -9,7 +9,10 @@
 --   :leases   what is leased, by the end of the lease
 --   :keys     deduplication key to id
 --   :dead     stream of dead letters
---   :bell     stream of one entry; a new one says that something may have become receivable, or will sooner
+--   :bell     stream of one entry; a new one says that something has become receivable where nothing was, or will sooner
+--
+-- Whoever waits has seen the stream of what can be received empty, and is told when it no longer is. What is added after
+-- that tells nobody: those who were told take it, or look again before they wait.
 local T = KEYS[1]
 local now = tonumber(ARGV[1])
 if not now then
@@ -29,30 +32,48 @@ local function message(id) return T .. ':m:' .. id end
 
 local function ring() redis.call('XADD', T .. ':bell', 'MAXLEN', 1, '*', 'b', '') end
 
-local function make_ready(id, at) redis.call('XADD', T .. ':ready', '*', 'id', id, 'at', text(at)) end
-
--- Receivable at this time.
-local function put(id, at)
-  if at > now then redis.call('ZADD', T .. ':delayed', text(at), id) else make_ready(id, at) end
-  ring()
+-- Whether something can be received; looked at once, as long as nothing is taken.
+local has_ready
+local function is_empty()
+  if has_ready == nil then has_ready = redis.call('XLEN', T .. ':ready') > 0 end
+  return not has_ready
 end
 
+local function make_ready(id, at)
+  redis.call('XADD', T .. ':ready', '*', 'id', id, 'at', text(at))
+  has_ready = true
+end
+
+-- Receivable at this time. Answers whether that is to be told.
+local function put(id, at)
+  if at > now then
+    redis.call('ZADD', T .. ':delayed', text(at), id)
+    return true
+  end
+  local news = is_empty()
+  make_ready(id, at)
+  return news
+end
+
+-- Answers its id, and whether that is to be told.
 local function add(payload, key, at)
   local id = text(redis.call('INCR', T .. ':seq'))
-  redis.call('HSET', message(id), 'p', payload, 'r', 0, 'l', '')
   if key then
-    redis.call('HSET', message(id), 'k', key)
+    redis.call('HSET', message(id), 'p', payload, 'r', 0, 'l', '', 'k', key)
     redis.call('HSET', T .. ':keys', key, id)
+  else
+    redis.call('HSET', message(id), 'p', payload, 'r', 0, 'l', '')
   end
-  put(id, at)
+  return id, put(id, at)
 end
 
--- The end of the lease that a receipt is for, as long as it holds.
+-- The end of the lease that a receipt is for, as long as it holds, and the deduplication key.
 local function held(id, token)
   local ends = redis.call('ZSCORE', T .. ':leases', id)
   if not ends or tonumber(ends) <= now then return nil end
-  if redis.call('HGET', message(id), 'l') ~= token then return nil end
-  return tonumber(ends)
+  local known = redis.call('HMGET', message(id), 'l', 'k')
+  if known[1] ~= token then return nil end
+  return tonumber(ends), known[2]
 end
 
 -- Ends a lease, and notes how: the newest few kilobytes of that are kept.
@@ -65,11 +86,9 @@ local function end_lease(id, how, at)
   redis.call('HSET', message(id), 'h', history)
 end
 
-local function remove(id)
-  local key = redis.call('HGET', message(id), 'k')
+local function remove(id, key)
   if key then redis.call('HDEL', T .. ':keys', key) end
   redis.call('DEL', message(id))
-  redis.call('ZREM', T .. ':leases', id)
 end
 
 -- Moves what has become receivable into the stream, at most `max` of each kind; answers how many.

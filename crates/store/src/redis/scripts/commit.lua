@@ -4,7 +4,7 @@ local bot, version, seen = take(), take(), take()
 local known = redis.call('HMGET', session_key(bot), 'v', 'f', 'o', 'u', 's', 't', 'q', 'c')
 if not known[1] then return { 'missing', '' } end
 if known[1] ~= version or (seen ~= '' and known[4] ~= seen) then return { 'conflict', '' } end
-local keep = { fencing = known[2], owner = known[3], ends = known[4] }
-local ends = write_session(bot, known[6], known[7], known[8], known[5], keep)
+local before = { fencing = known[2], owner = known[3], ends = known[4], state = known[5] }
+local ends = write_session(bot, known[6], known[7], known[8], before)
 write_consequences(bot, known[6])
 return { 'written', ends }

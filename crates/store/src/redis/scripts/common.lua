@@ -57,28 +57,33 @@ local function schedule(bot, place, at)
 end
 
 -- Takes version, state, fencing, owner, end of lease, stop, due, deadline, retirement and record, and writes them. `before`
--- is the state so far, if there was one. Answers the end of the lease as it is written.
-local function write_session(bot, tenant, place, created, before, keep)
+-- is what was there: state and lease; or, for a session that was not there, in `new` the fields that never change. Answers
+-- the end of the lease as it is written.
+local function write_session(bot, tenant, place, created, before)
   local version, state, fencing, owner, ends = take(), take(), take(), take(), take()
   -- The lease may have been renewed since the record was read, which changes no version. The same lease keeps the longer
   -- time; another one, or none, is the caller's to decide.
-  if keep and owner ~= '' and keep.ends ~= '' and keep.owner == owner and keep.fencing == fencing then
-    ends = later(ends, keep.ends)
+  if owner ~= '' and before.owner == owner and before.fencing == fencing and before.ends ~= '' then
+    ends = later(ends, before.ends)
   end
   local stop, due, deadline, retire, json = take(), take(), take(), take(), take()
-  redis.call('HSET', session_key(bot), 'v', version, 's', state, 'f', fencing, 'o', owner, 'u', ends, 'x', stop, 'j', json)
-  if state ~= before then
-    if before then
-      redis.call('ZREM', list(before, tenant), created)
-      redis.call('HINCRBY', T .. ':count', before, -1)
+  redis.call('HSET', session_key(bot), 'v', version, 's', state, 'f', fencing, 'o', owner, 'u', ends, 'x', stop, 'j', json,
+    unpack(before.new or {}))
+  if state ~= before.state then
+    if before.state then
+      redis.call('ZREM', list(before.state, tenant), created)
+      redis.call('HINCRBY', T .. ':count', before.state, -1)
     end
     redis.call('ZADD', list(state, tenant), 0, created)
     redis.call('HINCRBY', T .. ':count', state, 1)
   end
-  index(T .. ':at:lease', ends, place)
-  index(T .. ':at:due', due, place)
-  index(T .. ':at:deadline', deadline, place)
-  index(T .. ':at:retire', retire, place)
+  local function place_at(name, at)
+    if at ~= '' or not before.new then index(T .. ':at:' .. name, at, place) end
+  end
+  place_at('lease', ends)
+  place_at('due', due)
+  place_at('deadline', deadline)
+  place_at('retire', retire)
   return ends
 end
 

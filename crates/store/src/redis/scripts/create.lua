@@ -20,16 +20,14 @@ end
 if redis.call('EXISTS', session_key(bot)) == 1 then return { 'taken', {} } end
 local seq = number('session')
 local place, created = seq .. ':' .. bot, created_at .. ':' .. seq .. ':' .. bot
-redis.call('HSET', session_key(bot), 't', tenant, 'p', platform, 'q', place, 'c', created, 'm', meeting)
+local new = { 't', tenant, 'p', platform, 'q', place, 'c', created, 'm', meeting }
 redis.call('ZADD', list('', tenant), 0, created)
-if has_idempotency == '1' then
-  redis.call('HSET', T .. ':idempotency:' .. tenant, idempotency, bot)
-  redis.call('HSET', session_key(bot), 'i', idempotency)
+local function bind(set, field, key)
+  redis.call('HSET', T .. set .. tenant, key, bot)
+  new[#new + 1], new[#new + 2] = field, key
 end
-if has_deduplication == '1' then
-  redis.call('HSET', T .. ':deduplication:' .. tenant, deduplication, bot)
-  redis.call('HSET', session_key(bot), 'd', deduplication)
-end
-write_session(bot, tenant, place, created, nil, nil)
+if has_idempotency == '1' then bind(':idempotency:', 'i', idempotency) end
+if has_deduplication == '1' then bind(':deduplication:', 'd', deduplication) end
+write_session(bot, tenant, place, created, { new = new })
 write_consequences(bot, tenant)
 return { 'new', {} }

@@ -1,7 +1,7 @@
 -- Takes padded ids.
-while position < #ARGV do
-  local id = take()
-  redis.call('ZREM', T .. ':outbox', id)
-  redis.call('HDEL', T .. ':job', id)
+for from = 1, #ARGV, 500 do
+  local to = math.min(from + 499, #ARGV)
+  redis.call('ZREM', T .. ':outbox', unpack(ARGV, from, to))
+  redis.call('HDEL', T .. ':job', unpack(ARGV, from, to))
 end
 return 1

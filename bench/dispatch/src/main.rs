@@ -1,0 +1,79 @@
+//! From the create call to the claim by a worker, against other job queues, on this machine. The last lines are the
+//! figures: `bench NAME VALUE`.
+//!
+//! Usage: muster-bench-dispatch [PART...]
+//!
+//! Parts: throughput, latency, burst, growth; all of these if none is named. growth-redis takes long, and has to be named.
+
+mod burst;
+mod growth;
+mod http;
+mod latency;
+mod ours;
+mod peers;
+mod process;
+mod server;
+mod throughput;
+
+use std::os::unix::process::parent_id;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser as _;
+use muster_server::cli::{self, Cli};
+
+/// One line of the result.
+pub struct Figure {
+    pub name: &'static str,
+    pub value: f64,
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        // The product, as its own program starts it.
+        ["serve", ..] => cli::run(Cli::parse()).map(drop),
+        ["run-bot"] => never_ready(),
+        ["create", redis, jobs, callers] => wait(ours::create_process(redis, jobs.parse()?, callers.parse()?)),
+        ["work", redis, jobs, slots] => wait(ours::work_process(redis, jobs.parse()?, slots.parse()?)),
+        ref parts => wait(measure(parts)),
+    }
+}
+
+/// A bot that takes a worker's place and nothing else. It ends when its worker is gone, which is killed.
+fn never_ready() -> Result<()> {
+    let worker = parent_id();
+    while parent_id() == worker {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn wait(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Runtime::new().context("the async runtime")?.block_on(work)
+}
+
+/// What is measured, and whether it is if no part is named.
+const PARTS: [(&str, bool); 5] =
+    [("throughput", true), ("latency", true), ("burst", true), ("growth", true), ("growth-redis", false)];
+
+async fn measure(parts: &[&str]) -> Result<()> {
+    if let Some(unknown) = parts.iter().find(|part| PARTS.iter().all(|(known, _)| known != *part)) {
+        bail!("no such part: {unknown}; there are {}", PARTS.map(|(name, _)| name).join(", "));
+    }
+    let mut figures = Vec::new();
+    for (part, _) in PARTS.iter().filter(|(part, always)| (parts.is_empty() && *always) || parts.contains(part)) {
+        figures.extend(match *part {
+            "throughput" => throughput::measure().await?,
+            "latency" => latency::measure().await?,
+            "burst" => burst::measure().await?,
+            "growth" => growth::embedded().await?,
+            _ => growth::redis().await?,
+        });
+    }
+    println!();
+    for Figure { name, value } in figures {
+        println!("bench {name} {value:.4}");
+    }
+    Ok(())
+}

@@ -1,2 +1,0 @@
--- Takes a bot.
-return record(take())
