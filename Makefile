@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up release test check bench bench-audio bench-report bench-dispatch fuzz-build
+.PHONY: help demo up release test chaos check bench bench-audio bench-report bench-dispatch fuzz-build
 
 WHISPER := .tools/venv/bin/python tools/whisper.py
 DEMO := target/debug/muster-demo
@@ -29,6 +29,10 @@ release: ## Build target/release/muster with every backend
 test: ## Run every test, with real Chromium and real speech
 	@tools/setup.sh build browser speech python easyrtc redis aws nextest
 	@tools/test.sh
+
+chaos: ## Kill and freeze the processes of a fleet for ten minutes, under waves of a thousand simulated bots
+	@tools/setup.sh build redis nextest
+	@tools/chaos.sh
 
 check: ## Check formatting, lints and documentation
 	@tools/setup.sh build

@@ -8,7 +8,7 @@ cargo fmt --all --check
 cargo fmt --check --manifest-path bench/audio/Cargo.toml
 cargo fmt --check --manifest-path bench/dispatch/Cargo.toml
 # With what is off by default, too.
-features=muster-server/aws
+features=muster-server/aws,muster-sim/aws
 cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features "$features" --no-deps --document-private-items --locked
 # Licences and sources of what we depend on, where the tool is there (cargo install cargo-deny).

@@ -10,7 +10,7 @@ export MUSTER_TEST_SDK_PYTHON=$PWD/.tools/venv/bin/python
 # The fuzz targets and the examples in the documentation first: the summary of the tests is to be the last thing said.
 tools/fuzz-build.sh
 # With what is off by default, too.
-features=muster-server/aws
+features=muster-server/aws,muster-sim/aws
 cargo test --doc --workspace --features "$features" --locked --quiet
 tools/redis.py .tools/venv-aws/bin/python tools/aws.py .tools/venv/bin/python tools/whisper.py \
   cargo nextest run --workspace --features "$features" --locked "$@"

@@ -5,17 +5,20 @@
 //!
 //! 1. `process` reads the spec, says that it is ready and turns signals and the end of the input into orders to leave.
 //! 2. `page` starts the browser and opens the meeting in it; `muster_platform` finds the way in and says what it sees.
+//!    A simulated bot has `simulated` in its place, and no browser.
 //! 3. `run` waits for what happens: in the page, outside, and by the clock. It acts, and decides nothing.
 //! 4. `call` decides, without I/O and with time as an argument: what to report, when to repair the capture
 //!    (`watchdog`), when to leave and why. The reason is decided once.
 //! 5. `media` takes the audio from admission on: onto one timeline, into the recording, to live listeners and to
 //!    speech to text. What cannot follow is given up in this order: live copies, tracks of participants, never the call.
-//! 6. At the end the page is left, everything is stored within a bound, and `Ended` is the last word.
+//! 6. `hold` bounds it all: a bot whose supervisor stands still leaves before its session can be somebody else's.
+//! 7. At the end the page is left, everything is stored within a bound, and `Ended` is the last word.
 //!
 //! Nothing here knows a meeting product, and nothing assumes one bot per browser but `page`.
 
 mod call;
 mod clock;
+mod hold;
 mod live_audio;
 mod media;
 mod outside;
@@ -24,6 +27,7 @@ mod process;
 mod report;
 mod room;
 mod run;
+mod simulated;
 mod spec;
 mod stdio;
 mod watchdog;

@@ -1,13 +1,14 @@
-//! What comes from outside the call: commands, a signal, or the end of the supervisor.
+//! What comes from outside the call: commands, a signal, or the end or the silence of the supervisor.
 
 use std::pin::Pin;
 use std::time::Duration;
 
-use muster_session::EndReason;
 use muster_session::protocol::Command;
+use muster_session::{EndReason, Timestamp};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
 
 use crate::call::End;
+use crate::hold::Hold;
 
 /// For leaving when somebody waits for our report.
 const POLITE: Duration = Duration::from_secs(5);
@@ -30,35 +31,93 @@ pub(crate) const fn by_itself(end: End) -> Asked {
 pub(crate) struct Outside<R, S> {
     commands: Lines<BufReader<R>>,
     signal: Pin<Box<S>>,
+    /// None: nobody else can have the session.
+    hold: Option<Hold>,
+}
+
+/// What a supervisor says.
+enum Word {
+    Leave(EndReason),
+    Hold(Timestamp),
+    /// Nothing any more: it is gone.
+    Gone,
 }
 
 impl<R: AsyncRead + Unpin, S: Future<Output = ()>> Outside<R, S> {
-    /// `signal` completes when the process is asked to end by other means than a command.
-    pub(crate) fn new(commands: R, signal: S) -> Self {
-        Self { commands: BufReader::new(commands).lines(), signal: Box::pin(signal) }
+    /// `signal` completes when the process is asked to end by other means than a command. The session is held until
+    /// `held`, unless a command says more.
+    pub(crate) fn new(commands: R, signal: S, held: Option<Timestamp>) -> Self {
+        Self { commands: BufReader::new(commands).lines(), signal: Box::pin(signal), hold: held.map(Hold::until) }
     }
 
-    /// Waits for an order to leave. Cancel safe. Not to be called again after it answered.
+    /// Waits for an order to leave, or for the time to leave without one. Cancel safe. Not to be called again after it
+    /// answered.
     pub(crate) async fn asked(&mut self) -> Asked {
-        tokio::select! {
-            asked = next(&mut self.commands) => asked,
-            () = &mut self.signal => by_itself(End::plain(EndReason::LeaveRequested)),
+        loop {
+            tokio::select! {
+                // What was said while this process stood still counts before the time that went by.
+                biased;
+                word = next(&mut self.commands) => match word {
+                    Word::Leave(reason) => return by_itself(End::plain(reason)),
+                    Word::Hold(until) => self.hold(until),
+                    // Nobody is left to report to; the call is left so that the people in it are not recorded by nobody.
+                    Word::Gone => {
+                        let end = End::new(EndReason::WorkerLost, "the supervisor of the bot is gone");
+                        return Asked { end, grace: QUICK };
+                    }
+                },
+                () = &mut self.signal => return by_itself(End::plain(EndReason::LeaveRequested)),
+                way_out = leave(self.hold) => {
+                    let end = End::new(EndReason::WorkerLost, "the worker did not say in time that it still holds the session");
+                    return Asked { end, grace: way_out / 2 };
+                }
+            }
         }
+    }
+
+    /// On the way out: completes if the session is not held any more. Cancel safe.
+    pub(crate) async fn overstayed(&mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                word = next(&mut self.commands) => match word {
+                    Word::Hold(until) => self.hold(until),
+                    Word::Leave(_) => {}
+                    Word::Gone => return ended(self.hold).await,
+                },
+                () = ended(self.hold) => return,
+            }
+        }
+    }
+
+    fn hold(&mut self, until: Timestamp) {
+        self.hold = Some(Hold::until(until));
     }
 }
 
-async fn next<R: AsyncRead + Unpin>(commands: &mut Lines<BufReader<R>>) -> Asked {
+/// When it is time to leave; answers how long the way out may take.
+async fn leave(hold: Option<Hold>) -> Duration {
+    let Some(hold) = hold else { return std::future::pending().await };
+    hold.leave().await;
+    hold.way_out()
+}
+
+async fn ended(hold: Option<Hold>) {
+    match hold {
+        Some(hold) => hold.end().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next<R: AsyncRead + Unpin>(commands: &mut Lines<BufReader<R>>) -> Word {
     loop {
         match commands.next_line().await {
             Ok(Some(line)) => match serde_json::from_str(&line) {
-                Ok(Command::Leave { reason }) => return by_itself(End::plain(reason)),
+                Ok(Command::Leave { reason }) => return Word::Leave(reason),
+                Ok(Command::Hold { until }) => return Word::Hold(until),
                 Err(error) => tracing::warn!(%error, "a command that is not understood"),
             },
-            // Nobody is left to report to; the call is left so that the people in it are not recorded by nobody.
-            Ok(None) | Err(_) => {
-                let end = End::new(EndReason::WorkerLost, "the supervisor of the bot is gone");
-                return Asked { end, grace: QUICK };
-            }
+            Ok(None) | Err(_) => return Word::Gone,
         }
     }
 }
@@ -68,7 +127,7 @@ mod tests {
     use super::*;
 
     async fn asked(input: &[u8]) -> Asked {
-        Outside::new(input, std::future::pending()).asked().await
+        Outside::new(input, std::future::pending(), None).asked().await
     }
 
     #[tokio::test]
@@ -82,7 +141,35 @@ mod tests {
         let gone = asked(b"").await;
         assert_eq!((gone.end.reason, gone.grace), (EndReason::WorkerLost, QUICK));
         let (silent, _kept) = tokio::io::duplex(8);
-        let signalled = Outside::new(silent, std::future::ready(())).asked().await;
+        let signalled = Outside::new(silent, std::future::ready(()), None).asked().await;
         assert_eq!(signalled, by_itself(End::plain(EndReason::LeaveRequested)));
+    }
+
+    fn in_ms(ms: i64) -> Timestamp {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap() + ms)
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_says_nothing_holds_nothing() {
+        let (silent, _kept) = tokio::io::duplex(8);
+        let left = Outside::new(silent, std::future::pending(), Some(in_ms(60))).asked().await;
+        assert_eq!(left.end.reason, EndReason::WorkerLost);
+        assert!(left.grace < Duration::from_millis(10), "what is left of the hold is short: {:?}", left.grace);
+    }
+
+    #[tokio::test]
+    async fn a_hold_that_was_renewed_counts_even_if_it_is_heard_late() {
+        let renewal = serde_json::to_string(&Command::Hold { until: in_ms(3_600_000) }).unwrap();
+        let told = format!("{renewal}\n{{\"command\":\"leave\",\"reason\":\"leave_requested\"}}\n");
+        let asked = Outside::new(told.as_bytes(), std::future::pending(), Some(in_ms(-1_000))).asked().await;
+        assert_eq!(asked.end.reason, EndReason::LeaveRequested);
+    }
+
+    #[tokio::test]
+    async fn the_way_out_ends_with_the_hold() {
+        let (input, _kept) = tokio::io::duplex(8);
+        Outside::new(input, std::future::pending(), Some(in_ms(20))).overstayed().await;
+        Outside::new(&b""[..], std::future::pending(), Some(in_ms(20))).overstayed().await;
     }
 }

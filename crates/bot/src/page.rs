@@ -53,7 +53,7 @@ impl Opener for InBrowser {
             End::new(EndReason::LaunchTimeout, format!("the browser could not be started: {error}"))
         })?;
         tracing::info!(pid = browser.pid(), "the browser runs");
-        reporter.say(Report::Joining { at: clock.now() });
+        reporter.say(Report::Joining { at: clock.now(), simulated: false });
         let visit = Visit { pack: Arc::new(pack), url: spec.meeting.join_url.clone(), bot_name: spec.bot_name.clone() };
         match MeetingPage::open(&browser, visit).await {
             Ok(page) => Ok(BrowserPage { browser, page }),

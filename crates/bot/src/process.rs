@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::outside::Outside;
-use crate::{page, report, run, spec, stdio};
+use crate::{page, report, run, simulated, spec, stdio};
 
 /// The supervisor writes the spec right after the start.
 const SPEC_WITHIN: Duration = Duration::from_secs(20);
@@ -22,7 +22,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The first line in is the spec; without a usable one nothing is reported, the reason is logged, and the answer is a
 /// failure. From `Ready` on the answer is a success, whatever became of the call: that is what reports say. `SIGTERM`
 /// and `SIGINT` ask the bot to leave like a command does; the end of the input means that the supervisor is gone, and
-/// the bot leaves in a hurry.
+/// the bot leaves in a hurry. So it does when the supervisor does not say in time that it still holds the session.
 pub async fn run_from_stdio() -> ExitCode {
     let clock = Clock::start();
     let signal = match end_signal() {
@@ -45,8 +45,12 @@ pub async fn run_from_stdio() -> ExitCode {
         }
     };
     let (reporter, writing) = report::start(stdio::output(), clock);
-    let mut outside = Outside::new(input, signal);
-    run::attend(&spec, &page::InBrowser, &mut outside, reporter, clock).await;
+    let mut outside = Outside::new(input, signal, spec.held_until);
+    if spec.simulated {
+        run::attend(&spec, &simulated::WithoutBrowser, &mut outside, reporter, clock).await;
+    } else {
+        run::attend(&spec, &page::InBrowser, &mut outside, reporter, clock).await;
+    }
     writing.finish(LAST_WORDS).await;
     ExitCode::SUCCESS
 }

@@ -116,7 +116,7 @@ mod tests {
         for n in 0..3 * BACKLOG {
             reporter.note(Level::Info, format!("{n}"));
         }
-        reporter.say(Report::Joining { at: clock.now() });
+        reporter.say(Report::Joining { at: clock.now(), simulated: false });
         drop(reporter);
         let reading = tokio::spawn(async move {
             let mut text = String::new();

@@ -79,7 +79,11 @@ pub(crate) async fn attend<O, R, S>(
     };
     let mut stay = Stay::new(spec, page, call, outlets, reporter, clock);
     let exit = stay.until_the_end(outside).await;
-    stay.end(exit).await;
+    tokio::select! {
+        () = stay.end(exit) => {}
+        // What is left undone is dropped: the browser is killed, and nothing more is stored.
+        () = outside.overstayed() => tracing::warn!("still not out when the session could be somebody else's; ending at once"),
+    }
 }
 
 /// Waits for the page while deadlines and orders hold. Whatever ends the wait drops what was under way.
@@ -97,11 +101,13 @@ where
     let mut ticks = ticks();
     loop {
         tokio::select! {
-            opened = &mut open => return opened.map_err(Exit::page),
+            // Who may not be in the call any more does not even begin.
+            biased;
             asked = outside.asked() => return Err(Exit::ordered(asked)),
             _ = ticks.tick() => if let Some(end) = call.tick(Hearing::default(), clock.now()).end {
                 return Err(Exit::own(end));
-            }
+            },
+            opened = &mut open => return opened.map_err(Exit::page),
         }
     }
 }

@@ -17,6 +17,8 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between tries to connect: at first, and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// A connection that nobody used for so long may have ended unseen: it is tried before it is used.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// A connection for commands that do not block, shared by everybody, made when it is needed.
 ///
@@ -30,6 +32,7 @@ pub struct Link {
 #[derive(Default)]
 struct State {
     connection: Option<MultiplexedConnection>,
+    used: Option<Instant>,
     /// Counts connections, so that the failure of an old one does not end a new one.
     generation: u64,
     /// After a try that failed: why, and until when nobody tries again.
@@ -91,8 +94,13 @@ impl Link {
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), Error> {
         // Held while connecting: the others want the same connection.
         let mut state = self.state.lock().await;
-        if let Some(connection) = &state.connection {
-            return Ok((state.generation, connection.clone()));
+        let idle = state.used.replace(Instant::now()).is_some_and(|used| used.elapsed() >= IDLE);
+        if let Some(mut connection) = state.connection.clone() {
+            let tried = if idle { cmd("PING").exec_async(&mut connection).await } else { Ok(()) };
+            if !tried.is_err_and(|error| is_of_the_connection(&error)) {
+                return Ok((state.generation, connection));
+            }
+            state.connection = None;
         }
         if let Some((error, until)) = &state.refused
             && Instant::now() < *until
@@ -102,7 +110,8 @@ impl Link {
         match self.dedicated(RESPONSE_TIMEOUT).await {
             Ok(connection) => {
                 let generation = state.generation + 1;
-                *state = State { connection: Some(connection.clone()), generation, ..State::default() };
+                let used = Some(Instant::now());
+                *state = State { connection: Some(connection.clone()), used, generation, ..State::default() };
                 Ok((generation, connection))
             }
             Err(error) => {
@@ -141,4 +150,20 @@ fn wall_clock_ms() -> i64 {
 fn is_of_the_connection(error: &Error) -> bool {
     let demoted = matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
     demoted || error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Server;
+
+    #[tokio::test]
+    async fn a_connection_that_ended_while_nobody_used_it_costs_no_command() {
+        let Some(mut server) = Server::start() else { return };
+        let link = Link::new(&server.settings().url).unwrap();
+        let _: String = link.run(&cmd("PING")).await.unwrap();
+        server.restart();
+        link.state.lock().await.used = Instant::now().checked_sub(IDLE);
+        let _: String = link.run(&cmd("PING")).await.unwrap();
+    }
 }

@@ -87,6 +87,8 @@ fn spec() -> BotSpec {
         allow_private: Vec::new(),
         join_timeout_ms: 1_000,
         capture_timeout_ms: 1_000,
+        held_until: None,
+        simulated: false,
     }
 }
 

@@ -12,6 +12,9 @@ pub(crate) enum ClientMessage {
         /// The token of an earlier welcome: comes back as the same participant.
         #[serde(default)]
         resume: Option<String>,
+        /// False: neither sends sound nor hears any, and is offered no connection for it.
+        #[serde(default = "yes")]
+        media: bool,
     },
     Answer {
         session: u32,
@@ -32,6 +35,10 @@ pub(crate) enum ClientMessage {
         session: u32,
     },
     Leave,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// From the room.

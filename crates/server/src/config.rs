@@ -84,6 +84,8 @@ pub struct WorkerConfig {
     pub segment: Duration,
     /// A bot that is lost after it was let in is sent in again, once. Decided when it is created.
     pub rejoin: bool,
+    /// Bots without browsers, for load tests.
+    pub simulated: bool,
 }
 
 /// `[browser]`
@@ -178,7 +180,7 @@ impl Config {
             },
             worker: WorkerConfig {
                 max_concurrent_bots: r.integer("worker.max_concurrent_bots", 8, 1, 1_000, "Most bots at a time on this machine."),
-                lease: r.duration("worker.lease", "30s", "2s", "10m", "How long a worker holds a session without renewing it."),
+                lease: r.duration("worker.lease", "30s", "2s", "10m", "How long a worker holds a session without renewing it. Where sessions are shared, its bots leave before that ends."),
                 heartbeat: r.duration("worker.heartbeat", "2s", "100ms", "1m", "How often leases are renewed and stop requests are picked up."),
                 launch_deadline: r.duration("worker.launch_deadline", "30s", "1s", "5m", "Longest start of a bot process."),
                 stop_grace: r.duration("worker.stop_grace", "20s", "1s", "10m", "How long a bot may take to leave before it is killed."),
@@ -187,6 +189,7 @@ impl Config {
                 capture_timeout: r.duration("worker.capture_timeout", "20s", "1s", "5m", "Audio must arrive within this time once somebody is there to be heard."),
                 segment: r.duration("worker.segment", "5s", "1s", "1m", "Length of one recording segment: the most that a killed bot loses."),
                 rejoin: r.bool_opt("worker.rejoin", "Send a bot that is lost in its call (its worker died, or it crashed) into it again, once; the recording goes on with a gap. Decided when the bot is created. Default: true.").unwrap_or(true),
+                simulated: r.bool_opt("worker.simulated", "For load tests of a fleet: bots without browsers, which attend sandbox meetings only, hear nothing, and are called simulated everywhere. Default: false.").unwrap_or(false),
             },
             browser: BrowserConfig {
                 executable: r.path_opt("browser.executable", "Chromium to use. Default: chromium-headless-shell, then chromium."),

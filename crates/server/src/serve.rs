@@ -234,6 +234,9 @@ fn announce(process: &Process, url: &Url, first_key: Option<&str>, sandbox: bool
     if sandbox {
         println!("Sandbox meetings: {url}sandbox");
     }
+    if config.worker.simulated && role.does(Role::Worker) {
+        println!("Simulated bots: no browsers, sandbox meetings only, no sound (worker.simulated)");
+    }
     if engines.is_empty() && role.does(Role::Hooks) {
         println!("Transcripts are off: set transcription.url to an OpenAI-compatible speech-to-text server.");
     }

@@ -1,7 +1,7 @@
 //! Every long-lived task of the server: named, counted, joined, and with a declared consequence of its failure.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +66,13 @@ impl Shutdown {
     }
 }
 
+/// Between the end of a task and its next start: at first, and at most. What it works with may be away for a while, and
+/// nothing else must wait long once it is back.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(4);
+/// A task that ran for so long has nothing to do with its end before.
+const SOUND: Duration = Duration::from_secs(10);
+
 /// What the end of a task means while the server is not shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
@@ -98,8 +105,9 @@ impl Supervisor {
     {
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
-            let mut pause = Duration::from_millis(250);
+            let mut pause = PAUSE_MIN;
             loop {
+                let began = Instant::now();
                 let mut one = JoinSet::new();
                 one.spawn(make());
                 let ended = match one.join_next().await {
@@ -110,6 +118,9 @@ impl Supervisor {
                     None => return,
                 };
                 tracing::error!(task = name, error = ended, "task ended");
+                if began.elapsed() >= SOUND {
+                    pause = PAUSE_MIN;
+                }
                 // Draining too: the calls that are waited for need every other part.
                 if policy == OnFailure::ShutDown {
                     shutdown.end();
@@ -120,7 +131,7 @@ impl Supervisor {
                     () = tokio::time::sleep(pause) => {}
                     () = shutdown.ended() => return,
                 }
-                pause = (pause * 2).min(Duration::from_secs(30));
+                pause = (pause * 2).min(PAUSE_MAX);
             }
         });
     }

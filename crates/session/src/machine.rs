@@ -152,6 +152,7 @@ impl Session {
             state: if scheduled.is_some() { State::Scheduled } else { State::Queued },
             since: now,
             attempt: 0,
+            simulated: false,
             fencing: 0,
             lease: None,
             sequence: 0,
@@ -313,6 +314,7 @@ impl Session {
     fn emit(&mut self, out: &mut Outcome, draft: Draft, at: Timestamp) {
         self.sequence += 1;
         self.last_event_at = self.last_event_at.max(at);
+        let draft = if self.simulated { draft.with("simulated", true) } else { draft };
         out.events.push(draft.build(self.id, self.sequence, self.attempt, self.last_event_at, &self.custom_attributes));
     }
 
@@ -347,8 +349,9 @@ impl Session {
     fn report(&mut self, report: Report, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
         // The bot's clock says when; it may run ahead of ours, but nothing happens in the future.
         match report {
-            Report::Joining { at } => {
+            Report::Joining { at, simulated } => {
                 self.require(self.state == State::Joining, "joining")?;
+                self.simulated |= simulated;
                 let message = format!("Bot is joining the meeting (attempt {})", self.attempt);
                 self.note("Joining", message.clone(), at.min(now));
                 self.emit(out, Draft::new("bot.joining", Some("Joining"), message), at.min(now));

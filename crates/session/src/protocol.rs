@@ -46,6 +46,13 @@ pub struct BotSpec {
     pub join_timeout_ms: u64,
     /// Capture must deliver samples within this time once somebody is there to be heard.
     pub capture_timeout_ms: u64,
+    /// Until when the supervisor holds the session, by the clock of the machine, unless [`Command::Hold`] says more. None:
+    /// nobody else can have the session.
+    #[serde(default)]
+    pub held_until: Option<Timestamp>,
+    /// Attend without a browser, which only sandbox meetings allow; for load tests.
+    #[serde(default)]
+    pub simulated: bool,
 }
 
 /// How to start the browser.
@@ -150,6 +157,12 @@ pub enum Command {
         /// The reason to report.
         reason: EndReason,
     },
+    /// The session is held until then, by the clock of the machine. A bot that is not told in time of a later end leaves
+    /// its call before: from then on another worker may send one.
+    Hold {
+        /// The end of the lease.
+        until: Timestamp,
+    },
 }
 
 /// From the bot to the supervisor. `at` is the bot's own clock at the moment it happened.
@@ -162,6 +175,9 @@ pub enum Report {
     Joining {
         /// When.
         at: Timestamp,
+        /// There is no browser ([`BotSpec::simulated`]).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        simulated: bool,
     },
     /// Held in a lobby.
     WaitingRoom {

@@ -164,6 +164,8 @@ reasons! {
     BotCrashed = "bot_crashed", Failed, Us, true, "The bot process ended unexpectedly";
     /// The page played no audio although someone was there to be heard.
     CaptureFailed = "capture_failed", Failed, Us, false, "The bot was in the call but captured no audio";
+    /// The worker has simulated bots only, and the meeting is a real one.
+    SimulatedOnly = "simulated_only", Failed, Us, false, "The worker has simulated bots only, which attend nothing but sandbox meetings";
     /// Something else on our side.
     Internal = "internal", Failed, Us, true, "An internal error ended the bot";
 }

@@ -45,6 +45,9 @@ pub struct Session {
     pub since: Timestamp,
     /// Attempts at joining begun so far.
     pub attempt: u32,
+    /// A simulated bot attended, or tried to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     /// Grows with every acquisition; a writer with an older token is refused.
     pub fencing: u64,
     /// Who runs the bot now.

@@ -344,6 +344,9 @@ pub struct WorkerRecord {
     pub capacity: u32,
     /// Bots it has now.
     pub running: u32,
+    /// Its bots are simulated: they attend sandbox meetings only, without a browser.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     /// When it began.
     pub started_at: Timestamp,
     /// When it said this.

@@ -1,7 +1,9 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use muster_audio::{RATE, tone};
 use muster_platform::meeting::{PageEvent, Participant};
+use muster_session::Timestamp;
 use muster_session::protocol::{Command, Report};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines};
@@ -24,25 +26,28 @@ struct Script {
     events: Mutex<Option<mpsc::UnboundedReceiver<PageEvent>>>,
     opens: Option<Result<(), End>>,
     deeds: Deeds,
+    stuck: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 struct Scripted {
     events: mpsc::UnboundedReceiver<PageEvent>,
     deeds: Deeds,
+    /// It does not find the way out.
+    stuck: Arc<AtomicBool>,
 }
 
 impl Opener for Script {
     type Page = Scripted;
 
     async fn open(&self, _: &BotSpec, reporter: &Reporter, clock: Clock) -> Result<Scripted, End> {
-        reporter.say(Report::Joining { at: clock.now() });
+        reporter.say(Report::Joining { at: clock.now(), simulated: false });
         match &self.opens {
             None => std::future::pending().await,
             Some(Err(end)) => Err(end.clone()),
             Some(Ok(())) => {
                 let events = self.events.lock().unwrap().take().unwrap();
-                Ok(Scripted { events, deeds: Arc::clone(&self.deeds) })
+                Ok(Scripted { events, deeds: Arc::clone(&self.deeds), stuck: Arc::clone(&self.stuck) })
             }
         }
     }
@@ -60,6 +65,9 @@ impl Page for Scripted {
 
     async fn leave(&mut self, within: Duration) -> bool {
         self.deeds.lock().unwrap().push(format!("leave {}", within.as_secs()));
+        if self.stuck.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
         true
     }
 
@@ -74,6 +82,7 @@ struct Bench {
     commands: Option<DuplexStream>,
     reports: Lines<BufReader<DuplexStream>>,
     deeds: Deeds,
+    stuck: Arc<AtomicBool>,
     bot: AbortOnDropHandle<()>,
     _dir: TempDir,
 }
@@ -85,19 +94,21 @@ fn bench(opens: Option<Result<(), End>>, change: impl FnOnce(&mut BotSpec)) -> B
     change(&mut spec);
     let (page, events) = mpsc::unbounded_channel();
     let deeds = Deeds::default();
-    let script = Script { events: Mutex::new(Some(events)), opens, deeds: Arc::clone(&deeds) };
+    let stuck = Arc::<AtomicBool>::default();
+    let script =
+        Script { events: Mutex::new(Some(events)), opens, deeds: Arc::clone(&deeds), stuck: Arc::clone(&stuck) };
     let (commands, input) = tokio::io::duplex(1 << 12);
     let (output, reports) = tokio::io::duplex(1 << 20);
     let bot = tokio::spawn(async move {
         let clock = Clock::start();
         let (reporter, writing) = report::start(output, clock);
-        let mut outside = Outside::new(input, std::future::pending());
+        let mut outside = Outside::new(input, std::future::pending(), spec.held_until);
         attend(&spec, &script, &mut outside, reporter, clock).await;
         writing.finish(PATIENCE).await;
     });
     let reports = BufReader::new(reports).lines();
     let bot = AbortOnDropHandle::new(bot);
-    Bench { page: Some(page), commands: Some(commands), reports, deeds, bot, _dir: dir }
+    Bench { page: Some(page), commands: Some(commands), reports, deeds, stuck, bot, _dir: dir }
 }
 
 fn in_call() -> Bench {
@@ -133,7 +144,11 @@ impl Bench {
     }
 
     async fn command(&mut self, reason: EndReason) {
-        let line = serde_json::to_string(&Command::Leave { reason }).unwrap();
+        self.tell(&Command::Leave { reason }).await;
+    }
+
+    async fn tell(&mut self, command: &Command) {
+        let line = serde_json::to_string(command).unwrap();
         self.commands.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 
@@ -233,6 +248,48 @@ async fn a_bot_without_a_supervisor_leaves_in_a_hurry() {
     let (rest, deeds) = bench.rest().await;
     assert_eq!(ended(&rest).0, EndReason::WorkerLost);
     assert_eq!(deeds, ["leave 2", "close"]);
+}
+
+/// Invariant: a bot whose supervisor stands still is out of the call before its session can be somebody else's.
+#[tokio::test]
+async fn a_bot_that_is_held_by_nobody_any_more_leaves_by_itself() {
+    let mut bench = held_for(3_600_000);
+    bench.until("recording").await;
+    // A sixth of it is for the way out.
+    bench.tell(&Command::Hold { until: in_ms(6_000) }).await;
+    let (rest, deeds) = bench.rest().await;
+    assert_eq!(ended(&rest).0, EndReason::WorkerLost);
+    assert_eq!(deeds, ["leave 0", "close"]);
+}
+
+#[tokio::test]
+async fn a_bot_that_finds_no_way_out_is_ended_with_its_hold_and_says_nothing_more() {
+    let mut bench = held_for(3_600_000);
+    bench.stuck.store(true, Ordering::Relaxed);
+    bench.until("recording").await;
+    bench.command(EndReason::LeaveRequested).await;
+    bench.until("leaving").await;
+    bench.tell(&Command::Hold { until: in_ms(100) }).await;
+    let (rest, deeds) = bench.rest().await;
+    assert_eq!((names(&rest), deeds), (vec![], vec!["leave 5".to_owned()]), "the supervisor calls it crashed");
+}
+
+#[tokio::test]
+async fn a_bot_that_starts_too_late_does_not_begin() {
+    let bench = held_for(-1);
+    let (rest, deeds) = bench.rest().await;
+    assert_eq!((names(&rest), deeds), (["ready", "leaving", "ended"].map(str::to_owned).to_vec(), vec![]));
+    assert_eq!(ended(&rest).0, EndReason::WorkerLost);
+}
+
+fn held_for(ms: i64) -> Bench {
+    let bench = bench(Some(Ok(())), |spec| spec.held_until = Some(in_ms(ms)));
+    bench.show(PageEvent::Admitted);
+    bench
+}
+
+fn in_ms(ms: i64) -> Timestamp {
+    Timestamp::from_millis(Clock::start().now().as_millis() + ms)
 }
 
 #[tokio::test]

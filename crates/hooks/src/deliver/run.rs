@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Deliverer, Error};
 
-/// A message is held for this long at a time while its bot is served.
-const LEASE: Duration = Duration::from_secs(60);
+/// A message is held for this long at a time while its bot is served. So long the bot's webhooks wait when the process that
+/// serves it is killed.
+const LEASE: Duration = Duration::from_secs(20);
 const WAIT: Duration = Duration::from_secs(20);
 /// Messages taken at once, at most.
 const BATCH: usize = 16;

@@ -61,13 +61,14 @@ pub(super) async fn open(
 
 async fn serve(shared: Arc<Shared>, room: String, socket: WebSocket) {
     let (mut sink, mut stream) = socket.split();
-    let (name, resume) = match timeout(HELLO_WITHIN, hello(&mut stream)).await {
+    let Hello { name, resume, media } = match timeout(HELLO_WITHIN, hello(&mut stream)).await {
         Ok(Some(Ok(hello))) => hello,
         Ok(Some(Err(refusal))) => return refuse(&mut sink, refusal).await,
         Ok(None) | Err(_) => return,
     };
     let id = shared.next_socket();
-    let (connection, mut outgoing) = Connection::new(id);
+    let (mut connection, mut outgoing) = Connection::new(id);
+    connection.media = media;
     let enter = |reply| Command::Enter { room: room.clone(), name, resume, connection, reply };
     let Ok(entered) = shared.engine.ask(enter).await else { return };
     let Entered::As(guest) = entered else {
@@ -90,11 +91,21 @@ async fn serve(shared: Arc<Shared>, room: String, socket: WebSocket) {
     }
 }
 
+/// What a page says first.
+#[derive(Debug)]
+struct Hello {
+    name: String,
+    resume: Option<String>,
+    media: bool,
+}
+
 /// The first message; none if the page has gone.
-async fn hello(stream: &mut Stream) -> Option<Result<(String, Option<String>), Refusal>> {
+async fn hello(stream: &mut Stream) -> Option<Result<Hello, Refusal>> {
     loop {
         match parse(stream.next().await?.ok()?) {
-            Incoming::Said(ClientMessage::Hello { name, resume }) => return Some(Ok((name, resume))),
+            Incoming::Said(ClientMessage::Hello { name, resume, media }) => {
+                return Some(Ok(Hello { name, resume, media }));
+            }
             Incoming::Said(_) => {
                 let message = "the first message must be `hello`".to_owned();
                 return Some(Err(Refusal { code: "bad_message", message }));

@@ -13,6 +13,8 @@ const WAITING: usize = 1_024;
 pub(crate) struct Connection {
     /// Tells the connections of one guest apart.
     pub(crate) id: u64,
+    /// The page wants sound.
+    pub(crate) media: bool,
     messages: mpsc::Sender<ServerMessage>,
     hopeless: CancellationToken,
 }
@@ -30,7 +32,7 @@ impl Connection {
     pub(crate) fn new(id: u64) -> (Self, Outgoing) {
         let (sender, messages) = mpsc::channel(WAITING);
         let hopeless = CancellationToken::new();
-        (Self { id, messages: sender, hopeless: hopeless.clone() }, Outgoing { messages, hopeless })
+        (Self { id, media: true, messages: sender, hopeless: hopeless.clone() }, Outgoing { messages, hopeless })
     }
 
     /// Queues a message. A page that takes none of them for too long loses the connection: with a gap in what it was

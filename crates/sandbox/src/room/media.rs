@@ -8,6 +8,7 @@ use str0m::media::{Frequency, MediaData};
 use str0m::net::Receive;
 
 use super::Room;
+use super::guest::Guest;
 use crate::engine::{Moment, Outside};
 use crate::log::LogEvent;
 use crate::peer::{Peer, PeerEvent};
@@ -40,7 +41,8 @@ impl Room {
 
     /// Gives a guest a new connection; its page learns of it by the next offer.
     pub(super) fn connect_media(&mut self, guest: &str, now: Moment, out: &Outside) {
-        if let Some(guest) = self.guests.get_mut(guest) {
+        let wants = |guest: &&mut Guest| guest.connection.as_ref().is_some_and(|connection| connection.media);
+        if let Some(guest) = self.guests.get_mut(guest).filter(wants) {
             guest.sessions += 1;
             guest.peer = Some(Peer::new(&out.rtc, out.net.candidates(), guest.sessions, now.instant));
             guest.renegotiate = true;

@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     capacity: u32,
     /// Bots it has now.
     running: u32,
+    /// Its bots are simulated, for load tests: they attend sandbox meetings only.
+    simulated: bool,
     started_at: String,
     seen_at: String,
 }
@@ -53,6 +55,7 @@ fn worker(known: KnownWorker, now: Timestamp) -> Worker {
         status,
         capacity: record.capacity,
         running: record.running,
+        simulated: record.simulated,
         started_at: record.started_at.to_rfc3339(),
         seen_at: record.seen_at.to_rfc3339(),
     }

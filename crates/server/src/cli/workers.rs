@@ -64,6 +64,12 @@ pub async fn run(args: WorkersArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many it has and can have; simulated ones are called so.
+fn bots(worker: &Value) -> String {
+    let simulated = if worker["simulated"] == true { " simulated" } else { "" };
+    format!("{}/{}{simulated}", worker["running"], worker["capacity"])
+}
+
 fn lines(answer: &Value, zone: &TimeZone) -> Vec<String> {
     let workers = answer["workers"].as_array().map(Vec::as_slice).unwrap_or_default();
     if workers.is_empty() {
@@ -75,7 +81,7 @@ fn lines(answer: &Value, zone: &TimeZone) -> Vec<String> {
         vec![
             text("worker_id").to_owned(),
             text("status").to_owned(),
-            format!("{}/{}", worker["running"], worker["capacity"]),
+            bots(worker),
             short(text("host"), HOST_CHARS),
             text("version").to_owned(),
             date_time(text("seen_at"), zone),
@@ -96,6 +102,8 @@ mod tests {
             "version": "1", "seen_at": "2026-01-31T09:00:00.000Z"});
         let want = ["ID  STATUS  BOTS  HOST  VERSION  SEEN", "w   active  2/8   h     1        2026-01-31 09:00:00"];
         assert_eq!(lines(&json!({"workers": [worker]}), &TimeZone::UTC), want);
+        let simulated = json!({"workers": [{"running": 2, "capacity": 8, "simulated": true}]});
+        assert!(lines(&simulated, &TimeZone::UTC)[1].contains("2/8 simulated"), "called what it is");
         assert_eq!(lines(&json!({"workers": []}), &TimeZone::UTC), ["No workers."]);
     }
 

@@ -15,6 +15,7 @@ use muster_session::job::{Job, Topic};
 use muster_session::{
     ArtifactKind, ArtifactState, BotId, Input, Session, State, TranscriptId, TranscriptRecord, TranscriptStatus,
 };
+use muster_store::StoreError;
 use object_store::ObjectStore;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -25,13 +26,15 @@ use crate::recordings;
 use crate::supervise::Shutdown;
 use transcribe::TranscribeError;
 
-/// The job is held for this long at a time while the work goes on.
-const LEASE: Duration = Duration::from_secs(60);
+/// The job is held for this long at a time while the work goes on. So long it waits when the process that has it is killed.
+const LEASE: Duration = Duration::from_secs(30);
 const WAIT: Duration = Duration::from_secs(20);
 /// Pause after trouble with the queue.
 const QUEUE_RETRY: Duration = Duration::from_secs(1);
 /// Pause before another try at what failed.
 const RETRY: Duration = Duration::from_secs(5);
+/// How often the same process tries again while the store is away: that is nobody's failure, and does not count.
+const OUTAGE_TRIES: u32 = 12;
 /// How often a job under way is asked whether anybody still waits for it.
 const WATCH: Duration = Duration::from_secs(20);
 /// After this many receives a failure is final.
@@ -91,7 +94,7 @@ async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery) {
         return set_aside(backend, &delivery).await;
     }
     let last = delivery.receives >= MAX_RECEIVES;
-    let work = step(backend, setup, &delivery.job, last);
+    let work = through_outages(backend, setup, &delivery.job, last);
     tokio::pin!(work);
     let mut ticks = tokio::time::interval(LEASE / 3);
     let result = loop {
@@ -117,6 +120,30 @@ async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery) {
     if let Err(error) = settled {
         tracing::warn!(%bot, %error, "a media job could not be settled; it will come again");
     }
+}
+
+/// The work of one job, again while the store is out of reach.
+async fn through_outages(backend: &Backend, setup: &MediaSetup, job: &Job, last: bool) -> anyhow::Result<()> {
+    for _ in 0..OUTAGE_TRIES {
+        match step(backend, setup, job, last).await {
+            Err(error) if is_outage(&error) => {
+                tracing::warn!(bot = %job.bot(), error = format!("{error:#}"), "the store does not answer; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+            result => return result,
+        }
+    }
+    step(backend, setup, job, last).await
+}
+
+fn is_outage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let store = cause.downcast_ref::<StoreError>().or_else(|| match cause.downcast_ref()? {
+            ApplyError::Store(error) => Some(error),
+            _ => None,
+        });
+        matches!(store, Some(StoreError::Unavailable { .. }))
+    })
 }
 
 /// A job that never came back from its last try ends the process that does it. The session's deadline settles what it owed.

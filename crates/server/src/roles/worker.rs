@@ -65,6 +65,8 @@ pub struct WorkerSetup {
     pub allow_private: Vec<String>,
     /// Browser profiles are made here.
     pub profile_root: PathBuf,
+    /// Other workers can have the same sessions: a bot must not outstay its lease.
+    pub shared: bool,
 }
 
 /// Runs until it is drained and its last bot ended.
@@ -72,6 +74,7 @@ pub async fn run(backend: Backend, setup: WorkerSetup, shutdown: Shutdown) -> an
     let slots = Arc::new(Semaphore::new(setup.config.max_concurrent_bots as usize));
     let leases = Leases::new(setup.id.clone(), setup.config.lease);
     let asked = CancellationToken::new();
+    tracing::info!(worker = %setup.id, simulated = setup.config.simulated, "this worker takes bots");
     let renewing = async {
         let renewing = leases.clone().keep(backend.clone(), setup.config.heartbeat);
         tokio::join!(renewing, registry::keep(&backend, &setup, &leases, asked.clone()))
@@ -152,7 +155,7 @@ async fn receive(
         match claim(backend, setup, &delivery, stopped).await {
             Claimed::Session(session) => {
                 // Held before the task runs, so that an order to everybody reaches this bot too.
-                let holding = leases.hold(session.id, session.fencing);
+                let holding = leases.hold(session.id, session.fencing, session.lease_until());
                 acknowledge(backend, &delivery).await;
                 let (backend, setup) = (backend.clone(), setup.clone());
                 bots.spawn(async move {
@@ -292,6 +295,8 @@ fn spec(setup: &WorkerSetup, session: &Session) -> Option<BotSpec> {
         allow_private: setup.allow_private.clone(),
         join_timeout_ms: u64::try_from(setup.config.join_timeout.as_millis()).unwrap_or(u64::MAX),
         capture_timeout_ms: u64::try_from(setup.config.capture_timeout.as_millis()).unwrap_or(u64::MAX),
+        held_until: session.lease_until().filter(|_| setup.shared),
+        simulated: setup.config.simulated,
     })
 }
 

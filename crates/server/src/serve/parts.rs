@@ -132,6 +132,7 @@ pub(super) async fn worker(
         engines: Arc::clone(engines),
         allow_private: config.hooks.allow_private.clone(),
         profile_root: state_dir,
+        shared: config.is_shared(),
     };
     let idle = CancellationToken::new();
     let (backend, shutdown, drained) = (backend.clone(), shutdown.clone(), idle.clone());

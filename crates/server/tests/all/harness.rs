@@ -74,6 +74,12 @@ impl Server {
         Self::start_with(role, data, extra_config, Stdio::inherit(), &level)
     }
 
+    /// As [`start_role`](Self::start_role), with its log in a file.
+    pub(crate) fn start_role_logging(role: &str, data: &Path, extra_config: &str, log: &Path) -> Self {
+        let stderr = std::fs::File::create(log).unwrap();
+        Self::start_with(role, data, extra_config, Stdio::from(stderr), "info")
+    }
+
     fn start_with(role: &str, data: &Path, extra_config: &str, stderr: Stdio, level: &str) -> Self {
         std::fs::create_dir_all(data).unwrap();
         let config = data.with_extension("toml");
@@ -113,8 +119,12 @@ impl Server {
 
     /// The first of these drains, the second makes running bots leave.
     pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     pub(crate) fn wait_exit(&mut self) -> std::process::ExitStatus {

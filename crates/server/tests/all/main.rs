@@ -4,6 +4,7 @@
 
 mod api;
 mod backends;
+mod chaos;
 mod crash;
 mod deepgram;
 mod e2e;

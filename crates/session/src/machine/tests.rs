@@ -65,11 +65,32 @@ fn recording(transcript: bool) -> Session {
     let (mut session, _) = Session::create(new(None, transcript), at(0));
     let input = acquire(&session);
     step(&mut session, input, 1);
-    for told in [Report::Joining { at: at(1) }, Report::Admitted { at: at(2) }, Report::Recording { at: at(2) }] {
+    for told in [
+        Report::Joining { at: at(1), simulated: false },
+        Report::Admitted { at: at(2) },
+        Report::Recording { at: at(2) },
+    ] {
         let input = report(&session, told);
         step(&mut session, input, 2);
     }
     session
+}
+
+#[test]
+fn a_simulated_bot_is_called_simulated_from_its_first_word_on() {
+    for simulated in [false, true] {
+        let (mut session, _) = Session::create(new(None, false), at(0));
+        let input = acquire(&session);
+        step(&mut session, input, 1);
+        for told in [Report::Joining { at: at(1), simulated }, Report::Admitted { at: at(2) }] {
+            let input = report(&session, told);
+            let outcome = session.apply(input, at(2)).unwrap();
+            assert_eq!(outcome.events[0].body.get("simulated"), simulated.then_some(&serde_json::json!(true)));
+        }
+        assert_eq!(session.simulated, simulated);
+        let stored = serde_json::to_value(&session).unwrap();
+        assert_eq!(stored.get("simulated").is_some(), simulated, "records of others stay as they were");
+    }
 }
 
 fn settle(kind: ArtifactKind) -> Input {
@@ -174,7 +195,7 @@ fn a_bot_that_is_lost_in_its_call_comes_back_once() {
     let mut session = coming_back();
     let input = acquire(&session);
     step(&mut session, input, 100);
-    let back = [Report::Joining { at: at(100) }, Report::Admitted { at: at(101) }, Report::Recording { at: at(102) }];
+    let back = [Report::Joining { at: at(100), simulated: false }, Report::Admitted { at: at(101) }, Report::Recording { at: at(102) }];
     for (told, event) in back.into_iter().zip(["bot.joining", "bot.inmeeting", "bot.recording"]) {
         let outcome = session.apply(report(&session, told), at(102)).unwrap();
         assert_eq!((outcome.events[0].bot_event.as_str(), &outcome.events[0].body["attempt"]), (event, &json!(2)));
@@ -365,7 +386,7 @@ fn input(session: &Session, kind: u8, right_token: bool, now: Timestamp, reason:
     match kind {
         0 => Input::Due,
         1 | 2 => acquire(session),
-        3 => say(Report::Joining { at: now }),
+        3 => say(Report::Joining { at: now, simulated: false }),
         4 => say(Report::WaitingRoom { at: now }),
         5 | 6 => say(Report::Admitted { at: now }),
         7 | 8 => say(Report::Recording { at: now }),

@@ -41,6 +41,7 @@ pub async fn s14_workers_are_known_by_their_beats(fixture: &dyn Fixture) {
         version: "1.2.3".into(),
         capacity: 8,
         running,
+        simulated: running > 1,
         started_at: at(0),
         seen_at: at(seconds),
     };

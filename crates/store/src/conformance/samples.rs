@@ -103,7 +103,7 @@ pub(crate) fn report(session: &Session, report: Report) -> Input {
 pub(crate) async fn joining(store: &dyn SessionStore, worker: &str, now: Timestamp) -> Session {
     let session = create(store, queued("t", now)).await;
     let session = step(store, &session, acquire(worker, &session), now).await;
-    step(store, &session, report(&session, Report::Joining { at: now }), now).await
+    step(store, &session, report(&session, Report::Joining { at: now, simulated: false }), now).await
 }
 
 /// Denied before it was in: done at once, with its webhooks pending.

@@ -44,6 +44,9 @@ pub(crate) struct BotItem {
     start_time: Option<String>,
     end_time: Option<String>,
     end_reason: Option<&'static str>,
+    /// Present, and true, if the bot was simulated: a load test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    simulated: Option<bool>,
 }
 
 impl From<Session> for BotItem {
@@ -62,6 +65,7 @@ impl From<Session> for BotItem {
             start_time: session.admitted_at.map(Timestamp::to_rfc3339),
             end_time: session.ended_at.map(Timestamp::to_rfc3339),
             end_reason: session.end.map(|end| end.reason.as_str()),
+            simulated: session.simulated.then_some(true),
         }
     }
 }

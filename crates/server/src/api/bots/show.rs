@@ -17,6 +17,9 @@ pub(crate) struct BotStatus {
     /// `MediaExpired`.
     status: &'static str,
     custom_attributes: Map<String, Value>,
+    /// Present, and true, if the bot was simulated: a load test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    simulated: Option<bool>,
 }
 
 /// Everything about a bot.
@@ -96,6 +99,9 @@ pub(crate) struct BotDetails {
     end_message: Option<String>,
     /// Attempts at joining so far.
     attempt: u32,
+    /// Present, and true, if the bot was simulated: a load test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    simulated: Option<bool>,
     /// When it is to join, if scheduled.
     join_at: Option<String>,
     /// When record and media are removed.
@@ -139,6 +145,7 @@ pub(crate) async fn status(OwnBot(session): OwnBot) -> Json<BotStatus> {
         bot_id: session.id.to_string(),
         status: session.wire_status(),
         custom_attributes: session.custom_attributes,
+        simulated: session.simulated.then_some(true),
     })
 }
 
@@ -192,6 +199,7 @@ fn details(session: Session) -> BotDetails {
         fault: end.map(|end| serde_json::json!(end.reason.fault())),
         end_message: end.map(|end| end.message.clone()),
         attempt: session.attempt,
+        simulated: session.simulated.then_some(true),
         join_at: session.join_at.map(Timestamp::to_rfc3339),
         expires_at: session.expires_at.to_rfc3339(),
         bot_username: session.bot_name,

@@ -5,7 +5,7 @@ use muster_session::{BotId, EndReason, Input, Session, State};
 use muster_store::{LogEntry, StoreError};
 use serde_json::json;
 
-use super::leases::{Holding, Order};
+use super::leases::{Holding, Order, Word};
 use super::{Bot, STORE_RETRY, WorkerSetup, spec};
 use crate::roles::{ApplyError, Backend};
 
@@ -29,57 +29,97 @@ pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Hol
             return;
         }
     };
-    let mut attendant = Attendant { backend, setup, bot, fencing, lines: 0 };
-    let exit = attendant.follow(handle, &mut holding).await;
+    let mut attendant = Attendant { backend, bot, fencing, lines: 0 };
+    let mut line = Line { setup, bot, handle, holding: &mut holding, asked: Order::Stay };
+    let exit = attendant.follow(&mut line).await;
     tracing::info!(%bot, exit, "bot process ended");
+    if line.asked == Order::Lost {
+        return;
+    }
     // Refused if the bot's own last word was written: then this is old news.
     gone(backend, bot, fencing, EndReason::BotCrashed, format!("the bot process ended: {exit}")).await;
 }
 
+/// The line to the bot, which orders go over, whatever else is waited for.
+struct Line<'a> {
+    setup: &'a WorkerSetup,
+    bot: BotId,
+    handle: Box<dyn Bot>,
+    holding: &'a mut Holding,
+    asked: Order,
+}
+
+impl Line<'_> {
+    /// Waits for `what`, and passes on what is said to the bot meanwhile. None once the session is somebody else's.
+    async fn meanwhile<T>(&mut self, what: impl Future<Output = T>) -> Option<T> {
+        let mut what = std::pin::pin!(what);
+        while self.asked < Order::Lost {
+            tokio::select! {
+                biased;
+                done = &mut what => return Some(done),
+                word = self.holding.hear() => self.pass_on(word).await,
+            }
+        }
+        None
+    }
+
+    /// The bot's next report; `None` when there will be no more.
+    async fn next_report(&mut self) -> Option<Report> {
+        loop {
+            tokio::select! {
+                biased;
+                word = self.holding.hear(), if self.asked < Order::Lost => self.pass_on(word).await,
+                report = self.handle.next_report() => return report,
+            }
+        }
+    }
+
+    async fn pass_on(&mut self, word: Word) {
+        let order = match word {
+            Word::Held(until) if self.setup.shared => return self.handle.command(Command::Hold { until }),
+            Word::Held(_) => return,
+            Word::Order(order) => order,
+        };
+        if order <= self.asked {
+            return;
+        }
+        self.asked = order;
+        match order {
+            Order::Stay => {}
+            Order::Leave => self.ask(EndReason::LeaveRequested).await,
+            Order::GoingDown => self.ask(EndReason::WorkerShutdown).await,
+            Order::Lost => {
+                tracing::info!(bot = %self.bot, "the session is held by somebody else; ending the bot");
+                self.handle.kill().await;
+            }
+        }
+    }
+
+    /// Starts the polite way out; its reports keep coming, and the grace period ends in a kill.
+    async fn ask(&mut self, reason: EndReason) {
+        tracing::info!(bot = %self.bot, %reason, "asking the bot to leave");
+        self.handle.begin_stop(Command::Leave { reason }, self.setup.config.stop_grace).await;
+    }
+}
+
 struct Attendant<'a> {
     backend: &'a Backend,
-    setup: &'a WorkerSetup,
     bot: BotId,
     fencing: u64,
     lines: u64,
 }
 
 impl Attendant<'_> {
-    async fn follow(&mut self, mut handle: Box<dyn Bot>, holding: &mut Holding) -> String {
-        let mut asked = Order::Stay;
-        loop {
-            tokio::select! {
-                biased;
-                changed = holding.orders.changed(), if asked < Order::Lost => {
-                    // Nobody gives orders any more: the session is held for somebody else.
-                    let order = if changed.is_err() { Order::Lost } else { *holding.orders.borrow_and_update() };
-                    if order <= asked {
-                        continue;
-                    }
-                    asked = order;
-                    match order {
-                        Order::Stay => {}
-                        Order::Leave => self.ask(&mut *handle, EndReason::LeaveRequested).await,
-                        Order::GoingDown => self.ask(&mut *handle, EndReason::WorkerShutdown).await,
-                        Order::Lost => handle.kill().await,
-                    }
-                }
-                report = handle.next_report() => match report {
-                    Some(report) => {
-                        if self.take(report).await.is_err() {
-                            handle.kill().await;
-                        }
-                    }
-                    None => return handle.wait().await,
-                },
+    /// Writes down what the bot says until there is nothing left of it. What a bot says whose session is somebody else's is
+    /// written nowhere.
+    async fn follow(&mut self, line: &mut Line<'_>) -> String {
+        while let Some(report) = line.next_report().await {
+            // A store that does not answer keeps no order from the bot.
+            if let Some(Err(())) = line.meanwhile(self.take(report)).await {
+                line.handle.kill().await;
             }
         }
-    }
-
-    /// Starts the polite way out; its reports keep coming, and the grace period ends in a kill.
-    async fn ask(&self, handle: &mut dyn Bot, reason: EndReason) {
-        tracing::info!(bot = %self.bot, %reason, "asking the bot to leave");
-        handle.begin_stop(Command::Leave { reason }, self.setup.config.stop_grace).await;
+        line.handle.wait().await
     }
 
     /// Writes down what the bot says. `Err` means that the session is no longer ours.
@@ -157,9 +197,11 @@ async fn commit(backend: &Backend, bot: BotId, input: Input) -> Result<(), ()> {
                 return Err(());
             }
             Err(ApplyError::Rejected(muster_session::Rejected::NotNow { .. })) => return Ok(()),
-            Err(ApplyError::Rejected(muster_session::Rejected::StaleToken { .. }) | ApplyError::Missing) => {
+            Err(ApplyError::Rejected(error @ muster_session::Rejected::StaleToken { .. })) => {
+                tracing::info!(%bot, %error, "refused");
                 return Err(());
             }
+            Err(ApplyError::Missing) => return Err(()),
             Err(ApplyError::Store(error)) => {
                 tracing::warn!(%bot, %error, "the store does not answer; trying again");
                 tokio::time::sleep(STORE_RETRY).await;

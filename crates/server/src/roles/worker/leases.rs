@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use muster_session::{BotId, WorkerId};
+use muster_session::{BotId, Timestamp, WorkerId};
 use muster_store::{LeaseRenewal, Renewed};
 use tokio::sync::watch;
 
@@ -34,6 +34,7 @@ pub(super) struct Leases {
 struct Held {
     fencing: u64,
     orders: watch::Sender<Order>,
+    until: watch::Sender<Timestamp>,
 }
 
 /// A held lease; dropping it stops the renewals.
@@ -42,7 +43,32 @@ pub(super) struct Holding {
     bot: BotId,
     fencing: u64,
     held: Arc<Mutex<BTreeMap<BotId, Held>>>,
-    pub(super) orders: watch::Receiver<Order>,
+    orders: watch::Receiver<Order>,
+    until: watch::Receiver<Timestamp>,
+}
+
+/// What an attendant hears from the leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Do this.
+    Order(Order),
+    /// The lease was renewed until then.
+    Held(Timestamp),
+}
+
+impl Holding {
+    /// The next word. Cancel safe. Not to be called again after [`Order::Lost`].
+    pub(super) async fn hear(&mut self) -> Word {
+        tokio::select! {
+            biased;
+            changed = self.orders.changed() => match changed {
+                Ok(()) => Word::Order(*self.orders.borrow_and_update()),
+                // Nobody gives orders any more: the session is held for somebody else.
+                Err(_) => Word::Order(Order::Lost),
+            },
+            Ok(()) = self.until.changed() => Word::Held(*self.until.borrow_and_update()),
+        }
+    }
 }
 
 impl Drop for Holding {
@@ -63,12 +89,14 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn hold(&self, bot: BotId, fencing: u64) -> Holding {
-        let (orders, receiver) = watch::channel(Order::Stay);
-        if let Some(old) = self.lock().insert(bot, Held { fencing, orders }) {
+    /// As it was acquired: with this token, until this time.
+    pub(super) fn hold(&self, bot: BotId, fencing: u64, until: Option<Timestamp>) -> Holding {
+        let (orders, orders_heard) = watch::channel(Order::Stay);
+        let (until, until_heard) = watch::channel(until.unwrap_or(Timestamp::from_millis(0)));
+        if let Some(old) = self.lock().insert(bot, Held { fencing, orders, until }) {
             raise(&old.orders, Order::Lost);
         }
-        Holding { bot, fencing, held: Arc::clone(&self.held), orders: receiver }
+        Holding { bot, fencing, held: Arc::clone(&self.held), orders: orders_heard, until: until_heard }
     }
 
     /// How many are held.
@@ -107,8 +135,12 @@ impl Leases {
         for (lease, answer) in asked.iter().zip(answers) {
             let Some(entry) = held.get(&lease.bot).filter(|h| h.fencing == lease.fencing) else { continue };
             match answer {
-                Renewed::Held { stop_requested: false } => {}
-                Renewed::Held { stop_requested: true } => raise(&entry.orders, Order::Leave),
+                Renewed::Held { stop_requested } => {
+                    entry.until.send_replace(until);
+                    if stop_requested {
+                        raise(&entry.orders, Order::Leave);
+                    }
+                }
                 Renewed::Lost => raise(&entry.orders, Order::Lost),
             }
         }

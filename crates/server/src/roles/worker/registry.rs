@@ -17,6 +17,7 @@ pub(super) async fn keep(backend: &Backend, setup: &WorkerSetup, leases: &Leases
         version: env!("CARGO_PKG_VERSION").to_owned(),
         capacity: setup.config.max_concurrent_bots,
         running: 0,
+        simulated: setup.config.simulated,
         started_at: backend.clock.now(),
         seen_at: backend.clock.now(),
     };

@@ -204,7 +204,7 @@ impl Api {
         let attempt = self.session(bot).await.attempt + 1;
         let input = Input::Acquire { owner: WorkerId::new("w1"), ttl: Duration::from_secs(60), attempt };
         self.apply(bot, input).await;
-        self.report(bot, Report::Joining { at: self.now() }).await;
+        self.report(bot, Report::Joining { at: self.now(), simulated: false }).await;
     }
 
     pub(super) async fn report(&self, bot: BotId, report: Report) {
