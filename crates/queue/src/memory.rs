@@ -76,6 +76,12 @@ impl MemoryQueue {
         Self::with_clock(Box::new(move || Timestamp::default() + began.elapsed()))
     }
 
+    /// What is in a topic, ready, leased or delayed, and not set aside; oldest first.
+    #[must_use]
+    pub fn payloads(&self, topic: Topic) -> Vec<Vec<u8>> {
+        self.shared.with(topic, |lane, _| lane.payloads())
+    }
+
     fn with_clock(clock: Clock) -> Self {
         let changed = Topic::ALL.into_iter().map(|topic| (topic, Notify::new())).collect();
         Self { shared: Arc::new(Shared { clock, state: Mutex::default(), changed }) }

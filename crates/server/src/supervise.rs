@@ -1,9 +1,10 @@
 //! Every long-lived task of the server: named, counted, joined, and with a declared consequence of its failure.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Shutdown in three steps: take no new work and let calls end; make them end; end everything.

@@ -41,6 +41,10 @@ pub(super) enum Look {
 }
 
 impl Lane {
+    pub(super) fn payloads(&self) -> Vec<Vec<u8>> {
+        self.messages.values().map(|message| message.payload.clone()).collect()
+    }
+
     pub(super) fn add(&mut self, next_id: &mut dyn FnMut() -> u64, message: Enqueue, visible_at: Timestamp) {
         let Enqueue { payload, dedup_key: key, .. } = message;
         if key.as_ref().is_some_and(|key| self.by_key.contains_key(key)) {

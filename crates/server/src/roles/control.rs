@@ -13,6 +13,7 @@ use object_store::ObjectStore;
 
 use super::leader::Leadership;
 use super::{ApplyError, Backend};
+use crate::backends::clock;
 use crate::supervise::Shutdown;
 
 const TICK: Duration = Duration::from_millis(500);
@@ -20,6 +21,10 @@ const BATCH: u32 = 256;
 
 /// A pass this long after the one before it means that the whole machine stood still: workers get time to renew first.
 const STALL: Duration = Duration::from_secs(5);
+
+/// Leases are by the clocks of workers, which may be behind by this before anybody is told: so long a lease is left alone
+/// after its end, as a bot that was not told of a renewal may still be on its way out.
+const CLOCKS_DIFFER: Duration = clock::NOTICED;
 
 /// A worker that was not heard of for so long is forgotten.
 const FORGET_WORKERS: Duration = Duration::from_secs(3_600);
@@ -63,7 +68,7 @@ pub async fn step(backend: &Backend, storage: &Arc<dyn ObjectStore>) -> anyhow::
     for session in backend.store.due(now, BATCH).await.context("looking for due sessions")? {
         hand(backend, session, Input::Due).await?;
     }
-    for session in backend.store.lease_expired(now, BATCH).await.context("looking for lost sessions")? {
+    for session in backend.store.lease_expired(now - CLOCKS_DIFFER, BATCH).await.context("looking for lost sessions")? {
         let owner = session.lease.as_ref().map(|lease| lease.owner.to_string()).unwrap_or_default();
         // Read again: a worker may have renewed it since, and then the machine refuses.
         let (bot, state) = (session.id, session.state);

@@ -152,7 +152,7 @@ async fn receive(
                 () = asked.cancelled() => {}
             }
         };
-        match claim(backend, setup, &delivery, stopped).await {
+        match claim(backend, setup, leases, &delivery, stopped).await {
             Claimed::Session(session) => {
                 // Held before the task runs, so that an order to everybody reaches this bot too.
                 let holding = leases.hold(session.id, session.fencing, session.lease_until());
@@ -212,6 +212,7 @@ async fn release(backend: &Backend, delivery: &JobDelivery) {
 async fn claim(
     backend: &Backend,
     setup: &WorkerSetup,
+    leases: &Leases,
     delivery: &JobDelivery,
     stopped: impl Future<Output = ()>,
 ) -> Claimed {
@@ -234,7 +235,9 @@ async fn claim(
             Err(ApplyError::Missing) => return Claimed::Stale,
             Err(ApplyError::Rejected(_)) if !unsure => return Claimed::Stale,
             Err(ApplyError::Rejected(_)) => match backend.store.get(bot).await {
-                Ok(Some(session)) if is_own(&session, setup, attempt) => return Claimed::Session(Box::new(session)),
+                Ok(Some(session)) if is_own(&session, setup, leases, attempt) => {
+                    return Claimed::Session(Box::new(session));
+                }
                 Ok(_) => return Claimed::Stale,
                 Err(error) => tracing::warn!(%bot, %error, "a session cannot be read; trying again"),
             },
@@ -256,11 +259,12 @@ async fn claim(
     }
 }
 
-/// True if this worker acquired the session for `attempt`, and nothing happened since.
-fn is_own(session: &Session, setup: &WorkerSetup, attempt: u32) -> bool {
+/// True if this worker acquired the session for `attempt`, nobody heard of it, and nothing happened since.
+fn is_own(session: &Session, setup: &WorkerSetup, leases: &Leases, attempt: u32) -> bool {
     session.state == State::Joining
         && session.attempt == attempt
         && session.lease.as_ref().is_some_and(|lease| lease.owner == setup.id)
+        && !leases.holds(session.id, session.fencing)
 }
 
 /// What the bot process is told.

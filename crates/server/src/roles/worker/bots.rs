@@ -21,6 +21,9 @@ pub trait Bot: Send + fmt::Debug {
     /// The next report; `None` when there will be no more. Cancel safe.
     async fn next_report(&mut self) -> Option<Report>;
 
+    /// Sends a command. Does not wait until the bot has read it.
+    fn command(&self, command: Command);
+
     /// Begins to end the bot: it has `grace` to carry out `command`, then it is killed. Reports keep coming.
     async fn begin_stop(&mut self, command: Command, grace: Duration);
 
@@ -45,6 +48,10 @@ impl Bots for Launcher {
 impl Bot for BotHandle {
     async fn next_report(&mut self) -> Option<Report> {
         Self::next_report(self).await
+    }
+
+    fn command(&self, command: Command) {
+        Self::command(self, command);
     }
 
     async fn begin_stop(&mut self, command: Command, grace: Duration) {

@@ -99,6 +99,11 @@ impl Leases {
         Holding { bot, fencing, held: Arc::clone(&self.held), orders: orders_heard, until: until_heard }
     }
 
+    /// True while this one is held.
+    pub(super) fn holds(&self, bot: BotId, fencing: u64) -> bool {
+        self.lock().get(&bot).is_some_and(|held| held.fencing == fencing)
+    }
+
     /// How many are held.
     pub(super) fn count(&self) -> u32 {
         u32::try_from(self.lock().len()).unwrap_or(u32::MAX)

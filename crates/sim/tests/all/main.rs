@@ -1,0 +1,6 @@
+//! The simulation by many seeds, with bugs put in, and the same processes stopped at each step over real backends.
+
+mod planted;
+mod poison;
+mod seeds;
+mod steps;
