@@ -59,7 +59,6 @@ pub fn new_session() -> NewSession {
         leave: LeavePolicy::default(),
         media: MediaPlan::default(),
         deduplication_key: None,
-        rejoin: true,
         join_at: None,
         transcript_id: TranscriptId::from_uuid(Uuid::new_v4()),
         retention: Duration::from_secs(7 * 86_400),

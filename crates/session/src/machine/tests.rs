@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::leave::LeavePolicy;
+use crate::retry::{MAX_ATTEMPTS, attempt_backoff};
 use crate::{BotId, MediaPlan, Meeting, TenantId};
 
 const TTL: Duration = Duration::from_secs(30);
@@ -195,7 +196,11 @@ fn a_bot_that_is_lost_in_its_call_comes_back_once() {
     let mut session = coming_back();
     let input = acquire(&session);
     step(&mut session, input, 100);
-    let back = [Report::Joining { at: at(100), simulated: false }, Report::Admitted { at: at(101) }, Report::Recording { at: at(102) }];
+    let back = [
+        Report::Joining { at: at(100), simulated: false },
+        Report::Admitted { at: at(101) },
+        Report::Recording { at: at(102) },
+    ];
     for (told, event) in back.into_iter().zip(["bot.joining", "bot.inmeeting", "bot.recording"]) {
         let outcome = session.apply(report(&session, told), at(102)).unwrap();
         assert_eq!((outcome.events[0].bot_event.as_str(), &outcome.events[0].body["attempt"]), (event, &json!(2)));

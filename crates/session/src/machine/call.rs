@@ -1,0 +1,194 @@
+//! From the queue to the end of the call, and back.
+
+use std::time::Duration;
+
+use super::{Outcome, Rejected};
+use crate::event::Draft;
+use crate::job::Job;
+use crate::protocol::Report;
+use crate::retry::{MAX_ATTEMPTS, attempt_backoff};
+use crate::{End, EndReason, Lease, Session, State, Timestamp, WorkerId};
+
+impl Session {
+    pub(super) fn due(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        self.require(self.state == State::Scheduled, "due")?;
+        self.enter(State::Queued, now);
+        out.jobs.push((Job::Run { bot: self.id, attempt: 1 }, Duration::ZERO));
+        Ok(())
+    }
+
+    pub(super) fn reschedule(&mut self, join_at: Timestamp, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        self.require(self.state == State::Scheduled, "reschedule")?;
+        if join_at <= now {
+            return self.due(out, now);
+        }
+        let kept = self.expires_at.since(self.join_at.unwrap_or(self.created_at));
+        self.join_at = Some(join_at);
+        self.expires_at = join_at + kept;
+        self.note("Scheduled", format!("Now joins at {join_at}"), now);
+        Ok(())
+    }
+
+    pub(super) fn acquire(
+        &mut self,
+        owner: WorkerId,
+        ttl: Duration,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        self.require(self.state == State::Queued && attempt == self.attempt + 1, "acquire")?;
+        self.attempt = attempt;
+        self.fencing += 1;
+        self.lease = Some(Lease { owner, until: now + ttl });
+        self.enter(State::Joining, now);
+        Ok(())
+    }
+
+    pub(super) fn report(&mut self, report: Report, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        // The bot's clock says when; it may run ahead of ours, but nothing happens in the future.
+        match report {
+            Report::Joining { at, simulated } => {
+                self.require(self.state == State::Joining, "joining")?;
+                self.simulated |= simulated;
+                let message = format!("Bot is joining the meeting (attempt {})", self.attempt);
+                self.note("Joining", message.clone(), at.min(now));
+                self.emit(out, Draft::new("bot.joining", Some("Joining"), message), at.min(now));
+            }
+            Report::WaitingRoom { at } => {
+                self.require(self.state == State::Joining, "waiting_room")?;
+                self.enter(State::WaitingRoom, now);
+                let message = "Bot is waiting to be let in";
+                self.note("WaitingRoom", message, at.min(now));
+                self.emit(out, Draft::new("bot.in_waiting_room", Some("InWaitingRoom"), message), at.min(now));
+            }
+            Report::Admitted { at } => {
+                self.require(matches!(self.state, State::Joining | State::WaitingRoom), "admitted")?;
+                self.enter(State::InMeeting, now);
+                // Back after a loss: the longest stay still counts from the first time.
+                let again = self.admitted_at.replace(self.admitted_at.unwrap_or(at.min(now))).is_some();
+                let message = if again { "Bot joined the meeting again" } else { "Bot joined the meeting" };
+                self.note("InMeeting", message, at.min(now));
+                self.emit(out, Draft::new("bot.inmeeting", Some("InMeeting"), message), at.min(now));
+            }
+            Report::Recording { at } => {
+                self.require(self.state == State::InMeeting, "recording")?;
+                self.enter(State::Recording, now);
+                let message = "Bot is recording";
+                self.note("Recording", message, at.min(now));
+                self.emit(out, Draft::new("bot.recording", Some("Recording"), message), at.min(now));
+            }
+            Report::Leaving { at, reason, message } => {
+                self.require(self.state.is_live() && self.state != State::Leaving, "leaving")?;
+                if self.was_admitted() && self.may_try_again(reason) {
+                    // It comes back once this one is out, with what it recorded stored.
+                    self.enter(State::Leaving, now);
+                    return Ok(());
+                }
+                if self.try_again(reason, &message, out, now) {
+                    return Ok(());
+                }
+                self.leaving(reason, message, out, at.min(now), now);
+            }
+            Report::Ended { at, reason, message, .. } => {
+                self.require(self.state.is_live(), "ended")?;
+                if self.end.is_none() && self.try_again(reason, &message, out, now) {
+                    return Ok(());
+                }
+                if self.state != State::Leaving {
+                    self.leaving(reason, message.clone(), out, at.min(now), now);
+                }
+                self.terminate(reason, message, out, at.min(now), now);
+            }
+            Report::Ready
+            | Report::Participant { .. }
+            | Report::Chat { .. }
+            | Report::Health { .. }
+            | Report::Note { .. } => {
+                self.require(self.state.is_live(), "report")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leaving(&mut self, reason: EndReason, message: String, out: &mut Outcome, at: Timestamp, now: Timestamp) {
+        let (reason, message) = self.verdict(reason, message);
+        self.enter(State::Leaving, now);
+        self.note("Leaving", message.clone(), at);
+        self.end.get_or_insert(End { reason, message: message.clone(), at });
+        self.emit(out, Draft::new("bot.leaving", Some("Leaving"), message), at);
+    }
+
+    pub(super) fn stop(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        match self.state {
+            // Nobody runs it yet: it is over at once. A worker that holds a stale job finds it out by its state.
+            State::Scheduled | State::Queued => {
+                let (reason, message) = (EndReason::LeaveRequested, EndReason::LeaveRequested.message());
+                self.stop_requested = Some(now);
+                self.leaving(reason, message.to_owned(), out, now, now);
+                self.terminate(reason, message.to_owned(), out, now, now);
+                Ok(())
+            }
+            state if state.is_live() => {
+                self.stop_requested.get_or_insert(now);
+                Ok(())
+            }
+            _ => self.require(false, "stop"),
+        }
+    }
+
+    /// True if the cause may pass: on the way in a bot is tried again some times, and after a loss from its call it is sent
+    /// back once, if that was not ruled out.
+    fn may_try_again(&self, reason: EndReason) -> bool {
+        let left = match self.was_admitted() {
+            true => self.rejoin && self.lost.is_none(),
+            false => self.attempt < MAX_ATTEMPTS,
+        };
+        left && reason.worth_retry() && self.stop_requested.is_none() && self.end.is_none()
+    }
+
+    /// Queues another attempt, if there may be one.
+    fn try_again(&mut self, reason: EndReason, message: &str, out: &mut Outcome, now: Timestamp) -> bool {
+        if !self.may_try_again(reason) {
+            return false;
+        }
+        let next = self.attempt + 1;
+        let (step, pause) = match self.was_admitted() {
+            true => ("Rejoin", Duration::ZERO),
+            false => ("Retry", attempt_backoff(next)),
+        };
+        self.note(step, format!("Attempt {} failed ({reason}): {message}", self.attempt), now);
+        if self.was_admitted() {
+            self.lost = Some(End { reason, message: message.to_owned(), at: now });
+        }
+        self.enter(State::Queued, now);
+        self.lease = None;
+        self.fencing += 1;
+        out.jobs.push((Job::Run { bot: self.id, attempt: next }, pause));
+        true
+    }
+
+    /// The reason that stands. What kept a bot from coming back is not why its call was lost.
+    pub(super) fn verdict(&self, reason: EndReason, message: String) -> (EndReason, String) {
+        let in_call = matches!(self.state, State::InMeeting | State::Recording | State::Leaving);
+        match &self.lost {
+            Some(lost) if !in_call && reason != EndReason::LeaveRequested => {
+                (lost.reason, format!("{}; the bot could not come back: {message}", lost.message))
+            }
+            _ => (reason, message),
+        }
+    }
+
+    /// The bot is gone without a word of its own.
+    pub(super) fn lost(&mut self, reason: EndReason, message: String, out: &mut Outcome, now: Timestamp) {
+        if self.try_again(reason, &message, out, now) {
+            return;
+        }
+        // It had said why it was leaving, or was asked to: that stands.
+        let (reason, message) = match (&self.end, self.stop_requested) {
+            (Some(end), _) => (end.reason, end.message.clone()),
+            (None, Some(_)) => (EndReason::LeaveRequested, EndReason::LeaveRequested.message().to_owned()),
+            (None, None) => (reason, message),
+        };
+        self.terminate(reason, message, out, now, now);
+    }
+}
