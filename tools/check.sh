@@ -4,9 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
-# Outside the workspace. Compiling them takes what nothing else needs: `make bench-audio` and `make bench-dispatch` do.
+# Outside the workspace. Compiling the first takes C libraries that nothing else needs: `make bench-audio` does.
 cargo fmt --check --manifest-path bench/audio/Cargo.toml
 cargo fmt --check --manifest-path bench/dispatch/Cargo.toml
+cargo check --quiet --manifest-path bench/dispatch/Cargo.toml --target-dir target
 # With what is off by default, too.
 features=muster-server/aws,muster-sim/aws
 cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings

@@ -37,7 +37,10 @@ def suite(contract: str) -> tuple[list[str], list[str]]:
     files = [source / "conformance.rs", *sorted((source / "conformance").glob("*.rs"))]
     text = "".join(file.read_text() for file in files)
     faults = re.findall(r"@in (\w+) \$fixture", text)
-    return ["", *faults], re.findall(r"^pub async fn (\w+)\(\s*fixture: &dyn Fixture", text, re.MULTILINE)
+    functions = re.findall(r"^pub async fn (\w+)\(\s*fixture: &dyn Fixture", text, re.MULTILINE)
+    if not faults or not functions:
+        sys.exit(f"the suite of {contract} is not found in {source}: its macro or its functions look otherwise")
+    return ["", *faults], functions
 
 
 def expected(contract: str, backend: str) -> set[tuple[str, str]]:

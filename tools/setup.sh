@@ -128,6 +128,13 @@ queues() {
   mapfile -t packages < <(missing node nodejs npm npm)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
   debian "${packages[@]}"
+  local node
+  node=$(node --version)
+  node=${node#v}
+  if (( ${node%%.*} < 20 )); then
+    say "BullMQ needs Node 20 or newer, and this is $node: put one first in PATH"
+    exit 1
+  fi
   once bullmq bench/dispatch/peers/bullmq/{package.json,package-lock.json,create.mjs,work.mjs} -- make_bullmq
   once venv-celery bench/dispatch/peers/celery/requirements.txt -- make_venv_celery
 }

@@ -12,6 +12,8 @@ tools/fuzz-build.sh
 # With what is off by default, too.
 features=muster-server/aws,muster-sim/aws
 cargo test --doc --workspace --features "$features" --locked --quiet
+# What an earlier run left is not to be counted.
+rm -f target/nextest/default/junit.xml
 tools/redis.py .tools/venv-aws/bin/python tools/aws.py .tools/venv/bin/python tools/whisper.py \
   cargo nextest run --workspace --features "$features" --locked "$@"
 

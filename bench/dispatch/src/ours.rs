@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::process;
 
-/// What a worker of the product asks for.
+/// Nobody here takes so long.
 const MESSAGE_LEASE: Duration = Duration::from_secs(60);
 const SESSION_LEASE: Duration = Duration::from_secs(30);
 const WAIT: Duration = Duration::from_secs(20);
@@ -59,6 +59,7 @@ pub fn new_session() -> NewSession {
         leave: LeavePolicy::default(),
         media: MediaPlan::default(),
         deduplication_key: None,
+        rejoin: true,
         join_at: None,
         transcript_id: TranscriptId::from_uuid(Uuid::new_v4()),
         retention: Duration::from_secs(7 * 86_400),
@@ -115,7 +116,8 @@ pub async fn create(backend: &Backend, jobs: usize, callers: usize) -> Result<()
 /// A claim: whose, and when, in nanoseconds since the epoch.
 pub type Claimed = (BotId, u128);
 
-/// Claims so many sessions as a worker with `slots` places does, each place free again once its message is acknowledged.
+/// Claims so many sessions as so many workers with one place each would, each place free again once its message is
+/// acknowledged: one worker of the product takes one job after the other, so that a burst spreads over all of them.
 pub async fn work(backend: &Backend, jobs: usize, slots: usize) -> Result<Vec<Claimed>> {
     let places = Arc::new(Semaphore::new(slots));
     let mut tasks: JoinSet<Result<Option<Claimed>>> = JoinSet::new();

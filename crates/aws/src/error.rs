@@ -113,6 +113,18 @@ pub enum SetupError {
         /// What it answered.
         detail: String,
     },
+    /// The service answered, and does not do it.
+    #[error("{setting}: {service} does not do what was asked of {what}: {detail}")]
+    Refused {
+        /// The setting that names it.
+        setting: &'static str,
+        /// Which service.
+        service: &'static str,
+        /// What was asked for.
+        what: String,
+        /// What the service said.
+        detail: String,
+    },
     /// No answer, or none that can be used.
     #[error("{setting} or {region}: {what} is out of reach: {detail}")]
     Unreachable {
@@ -145,6 +157,9 @@ impl SetupError {
             }
             Trouble::Throttled | Trouble::Unreachable | Trouble::Refused => match foreign(error) {
                 Some(detail) => Self::Foreign { setting: names.endpoint_url, service: names.service, detail },
+                None if trouble(error) != Trouble::Unreachable => {
+                    Self::Refused { setting, service: names.service, what, detail }
+                }
                 None => Self::Unreachable { setting: names.endpoint_url, region: names.region, what, detail },
             },
         }

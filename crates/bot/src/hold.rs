@@ -35,6 +35,11 @@ impl Hold {
         (self.span / WAY_OUT).min(LONGEST_WAY_OUT)
     }
 
+    /// True if it is time to leave.
+    pub(crate) fn is_over_soon(&self) -> bool {
+        self.left() <= self.way_out()
+    }
+
     /// Completes when it is time to leave. Cancel safe; to be asked again regularly, as clocks of machines that slept jump.
     pub(crate) async fn leave(&self) {
         wait(self.left().saturating_sub(self.way_out())).await;

@@ -12,6 +12,8 @@ use crate::hold::Hold;
 
 /// For leaving when somebody waits for our report.
 const POLITE: Duration = Duration::from_secs(5);
+/// A supervisor that holds the session says so right after the start.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
 /// For leaving when nobody does.
 const QUICK: Duration = Duration::from_secs(2);
 
@@ -50,6 +52,21 @@ impl<R: AsyncRead + Unpin, S: Future<Output = ()>> Outside<R, S> {
         Self { commands: BufReader::new(commands).lines(), signal: Box::pin(signal), hold: held.map(Hold::until) }
     }
 
+    /// For a bot that just began: if the time to leave has come already, which a slow start may cause, waits for the supervisor
+    /// to say that it renewed meanwhile. Answers the order to leave if it does not, or says otherwise. Not cancel safe.
+    pub(crate) async fn still_held(&mut self) -> Option<Asked> {
+        let hold = self.hold.filter(Hold::is_over_soon)?;
+        match tokio::time::timeout(CONFIRMED_WITHIN, next(&mut self.commands)).await {
+            Ok(Word::Hold(until)) => {
+                self.hold(until);
+                None
+            }
+            Ok(Word::Leave(reason)) => Some(by_itself(End::plain(reason))),
+            Ok(Word::Gone) => Some(gone()),
+            Err(_) => Some(silent(hold.way_out())),
+        }
+    }
+
     /// Waits for an order to leave, or for the time to leave without one. Cancel safe. Not to be called again after it
     /// answered.
     pub(crate) async fn asked(&mut self) -> Asked {
@@ -60,17 +77,10 @@ impl<R: AsyncRead + Unpin, S: Future<Output = ()>> Outside<R, S> {
                 word = next(&mut self.commands) => match word {
                     Word::Leave(reason) => return by_itself(End::plain(reason)),
                     Word::Hold(until) => self.hold(until),
-                    // Nobody is left to report to; the call is left so that the people in it are not recorded by nobody.
-                    Word::Gone => {
-                        let end = End::new(EndReason::WorkerLost, "the supervisor of the bot is gone");
-                        return Asked { end, grace: QUICK };
-                    }
+                    Word::Gone => return gone(),
                 },
                 () = &mut self.signal => return by_itself(End::plain(EndReason::LeaveRequested)),
-                way_out = leave(self.hold) => {
-                    let end = End::new(EndReason::WorkerLost, "the worker did not say in time that it still holds the session");
-                    return Asked { end, grace: way_out / 2 };
-                }
+                way_out = leave(self.hold) => return silent(way_out),
             }
         }
     }
@@ -93,6 +103,16 @@ impl<R: AsyncRead + Unpin, S: Future<Output = ()>> Outside<R, S> {
     fn hold(&mut self, until: Timestamp) {
         self.hold = Some(Hold::until(until));
     }
+}
+
+/// Nobody is left to report to; the call is left so that the people in it are not recorded by nobody.
+fn gone() -> Asked {
+    Asked { end: End::new(EndReason::WorkerLost, "the supervisor of the bot is gone"), grace: QUICK }
+}
+
+fn silent(way_out: Duration) -> Asked {
+    let end = End::new(EndReason::WorkerLost, "the worker did not say in time that it still holds the session");
+    Asked { end, grace: way_out / 2 }
 }
 
 /// When it is time to leave; answers how long the way out may take.
@@ -124,6 +144,8 @@ async fn next<R: AsyncRead + Unpin>(commands: &mut Lines<BufReader<R>>) -> Word 
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
 
     async fn asked(input: &[u8]) -> Asked {
@@ -156,6 +178,18 @@ mod tests {
         let left = Outside::new(silent, std::future::pending(), Some(in_ms(60))).asked().await;
         assert_eq!(left.end.reason, EndReason::WorkerLost);
         assert!(left.grace < Duration::from_millis(10), "what is left of the hold is short: {:?}", left.grace);
+    }
+
+    #[tokio::test]
+    async fn a_slow_start_is_no_reason_to_leave_if_the_session_was_renewed_meanwhile() {
+        let (mut supervisor, input) = tokio::io::duplex(1_024);
+        let renewal = serde_json::to_string(&Command::Hold { until: in_ms(3_600_000) }).unwrap();
+        supervisor.write_all(format!("{renewal}\n").as_bytes()).await.unwrap();
+        assert_eq!(Outside::new(input, std::future::pending(), Some(in_ms(-1_000))).still_held().await, None);
+        let (_supervisor, input) = tokio::io::duplex(8);
+        assert_eq!(Outside::new(input, std::future::pending(), Some(in_ms(3_600_000))).still_held().await, None);
+        let gone = Outside::new(&b""[..], std::future::pending(), Some(in_ms(-1_000))).still_held().await;
+        assert_eq!(gone.unwrap().end.reason, EndReason::WorkerLost);
     }
 
     #[tokio::test]

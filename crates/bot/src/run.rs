@@ -68,6 +68,9 @@ pub(crate) async fn attend<O, R, S>(
     S: Future<Output = ()>,
 {
     reporter.say(Report::Ready);
+    if let Some(asked) = outside.still_held().await {
+        return Farewell::new(Exit::ordered(asked), reporter, clock).without_call();
+    }
     let mut call = Call::new(spec, clock.now());
     let outlets = match Outlets::prepare(spec) {
         Ok(outlets) => outlets,

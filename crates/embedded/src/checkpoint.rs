@@ -12,6 +12,9 @@ use rusqlite::Connection;
 
 use crate::{OpenError, connection};
 
+/// Each round moves what was written during the one before it, which is less every time.
+const ROUNDS_MAX: u32 = 4;
+
 /// Starts the thread. It ends when the sender is gone.
 pub(crate) fn start(path: &Path) -> Result<(SyncSender<()>, JoinHandle<()>), OpenError> {
     let connection = connection::open_checkpointer(path)?;
@@ -26,10 +29,22 @@ pub(crate) fn start(path: &Path) -> Result<(SyncSender<()>, JoinHandle<()>), Ope
 
 fn run(connection: &Connection, waiting: &Receiver<()>) {
     while waiting.recv().is_ok() {
-        // Passive: it waits for nobody, and what a reader still needs stays for the next time.
-        let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = moved {
+        if let Err(error) = move_all(connection) {
             tracing::warn!(%error, "the log could not be moved into the file; it grows until it can");
         }
     }
+}
+
+/// Moves what there is, and what came meanwhile: the log begins anew only once nothing of it is left to move. What a reader
+/// still needs stays for the next time.
+fn move_all(connection: &Connection) -> rusqlite::Result<()> {
+    for _ in 0..ROUNDS_MAX {
+        // Passive: it waits for nobody.
+        let (log, moved): (i64, i64) =
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
+        if moved >= log {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -20,8 +20,9 @@ pub(crate) trait Operation: Send {
     fn answer(self: Box<Self>, commit: Result<(), Arc<rusqlite::Error>>);
 }
 
-/// So many changed rows make a log that is worth moving into the file.
-const ROWS_PER_CHECKPOINT: u64 = 4_096;
+/// So many changed rows make a log that is worth moving into the file. A row and its places in indexes are some four pages of
+/// it when each is a commit of its own, so it stays far below what the writer would have to move itself.
+const ROWS_PER_CHECKPOINT: u64 = 512;
 
 /// Runs until every sender is gone and everything that was sent is done. Tells `checkpoint` when the log has grown.
 pub(crate) fn run(

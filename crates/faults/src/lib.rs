@@ -57,7 +57,7 @@ where
             make().await
         }
         Some(Fault::Duplicate) => {
-            make().await?;
+            let _ = make().await;
             make().await
         }
         Some(Fault::LostAnswer) => {

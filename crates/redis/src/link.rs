@@ -19,6 +19,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// A connection that nobody used for so long may have ended unseen: it is tried before it is used.
 const IDLE: Duration = Duration::from_secs(1);
+/// An answer to that comes within this time.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// A connection for commands that do not block, shared by everybody, made when it is needed.
 ///
@@ -94,10 +96,10 @@ impl Link {
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), Error> {
         // Held while connecting: the others want the same connection.
         let mut state = self.state.lock().await;
-        let idle = state.used.replace(Instant::now()).is_some_and(|used| used.elapsed() >= IDLE);
         if let Some(mut connection) = state.connection.clone() {
-            let tried = if idle { cmd("PING").exec_async(&mut connection).await } else { Ok(()) };
-            if !tried.is_err_and(|error| is_of_the_connection(&error)) {
+            let idle = state.used.is_some_and(|used| used.elapsed() >= IDLE);
+            if !idle || answers(&mut connection).await {
+                state.used = Some(Instant::now());
                 return Ok((state.generation, connection));
             }
             state.connection = None;
@@ -147,6 +149,15 @@ fn wall_clock_ms() -> i64 {
 }
 
 /// Whether another connection may fare better.
+/// False if it has ended, or does not answer soon: everybody waits meanwhile.
+async fn answers(connection: &mut MultiplexedConnection) -> bool {
+    let ping = cmd("PING");
+    match tokio::time::timeout(PROBE, ping.exec_async(connection)).await {
+        Ok(answer) => !answer.is_err_and(|error| is_of_the_connection(&error)),
+        Err(_) => false,
+    }
+}
+
 fn is_of_the_connection(error: &Error) -> bool {
     let demoted = matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
     demoted || error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error()

@@ -243,7 +243,9 @@ impl Session {
             State::Joining => self.since + JOIN_WAIT,
             State::WaitingRoom => self.since + self.leave.lobby() + GRACE,
             State::InMeeting | State::Recording => {
-                self.admitted_at.unwrap_or(self.since) + self.leave.longest_stay() + GRACE
+                // A bot that came back counts what was left of its stay from its new admission.
+                let way_back = if self.lost.is_some() { JOIN_WAIT + self.leave.lobby() } else { Duration::ZERO };
+                self.admitted_at.unwrap_or(self.since) + self.leave.longest_stay() + way_back + GRACE
             }
             State::Leaving => self.since + LEAVE_WAIT,
             State::Processing => self.since + PROCESS_WAIT,
@@ -322,6 +324,8 @@ impl Session {
 
     fn overdue(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
         self.require(self.deadline().is_some_and(|deadline| deadline <= now), "deadline_passed")?;
+        // Its worker may hold it yet, and the bot is out of the call when it does not any more.
+        let gone = self.lease_until().unwrap_or(now);
         match self.state {
             State::Processing => {
                 for artifact in self.artifacts.clone() {
@@ -335,7 +339,9 @@ impl Session {
                 let reason = EndReason::NoCapacity;
                 self.terminate(reason, reason.message().to_owned(), out, now, now);
             }
-            State::Joining => self.lost(EndReason::LaunchTimeout, "Not in the meeting in time".to_owned(), out, now),
+            State::Joining => {
+                self.lost_until(gone, EndReason::LaunchTimeout, "Not in the meeting in time".to_owned(), out, now);
+            }
             State::WaitingRoom => {
                 let reason = EndReason::LobbyTimeout;
                 self.lost(reason, reason.message().to_owned(), out, now);
@@ -344,7 +350,9 @@ impl Session {
                 let reason = EndReason::MaxDuration;
                 self.lost(reason, reason.message().to_owned(), out, now);
             }
-            State::Leaving => self.lost(EndReason::Internal, "Did not get out in time".to_owned(), out, now),
+            State::Leaving => {
+                self.lost_until(gone, EndReason::Internal, "Did not get out in time".to_owned(), out, now);
+            }
             State::Done => {
                 let over = |t: &TranscriptRecord| t.deadline().is_some_and(|deadline| deadline <= now);
                 self.give_up_transcripts("not finished before the transcription deadline", over, out, now)?;

@@ -96,7 +96,7 @@ macro_rules! reasons {
                 match self { $(Self::$name => Fault::$fault,)* }
             }
 
-            /// Whether a new attempt *before admission* may succeed where this one failed.
+            /// Whether a new attempt may succeed where this one failed: to get in, or back in after a loss from the call.
             #[must_use]
             pub const fn worth_retry(self) -> bool {
                 match self { $(Self::$name => $retry,)* }

@@ -10,6 +10,7 @@
 
 pub mod bots;
 pub mod node;
+mod panics;
 pub mod plant;
 pub mod plot;
 pub mod process;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum as _};
 use muster_sim::{Ending, Plant, run};
 
 /// The whole fleet in one thread and virtual time, with faults by a seed.
@@ -13,7 +13,7 @@ use muster_sim::{Ending, Plant, run};
 /// Without arguments it runs the seeds that the tests run. A seed that fails is printed with the command that runs it again.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
-  cargo run -p muster-sim                                    seeds 0 to 1,999
+  cargo run -p muster-sim                                    seeds 0 to 2,999
   cargo run -p muster-sim -- --seed 17                       one seed, with everything that happens
   cargo run -p muster-sim -- --first 5000 --count 100000     many more
   cargo run -p muster-sim -- --plant no-fencing --count 50   with a bug put in")]
@@ -25,7 +25,7 @@ struct Cli {
     #[arg(long, default_value_t = 0)]
     first: u64,
     /// How many seeds
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 3_000)]
     count: u64,
     /// Put a bug in
     #[arg(long, value_enum)]
@@ -50,7 +50,7 @@ fn one(seed: u64, plant: Option<Plant>) -> ExitCode {
     let ending = run(seed, plant, true);
     let Ending { hash, lines, took, counts, .. } = &ending;
     println!("seed {seed}: {lines} lines, hash {hash:016x}, {:.1} s of virtual time, {counts:?}", took.as_secs_f64());
-    verdict(seed, &ending)
+    verdict(seed, plant, &ending)
 }
 
 fn many(seeds: Range<u64>, plant: Option<Plant>) -> ExitCode {
@@ -59,7 +59,7 @@ fn many(seeds: Range<u64>, plant: Option<Plant>) -> ExitCode {
     for (done, seed) in (1..=total).zip(seeds) {
         let ending = run(seed, plant, false);
         if ending.violation.is_some() {
-            return verdict(seed, &ending);
+            return verdict(seed, plant, &ending);
         }
         for (what, count) in ending.counts {
             *counts.entry(what).or_default() += count;
@@ -72,13 +72,14 @@ fn many(seeds: Range<u64>, plant: Option<Plant>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn verdict(seed: u64, ending: &Ending) -> ExitCode {
+fn verdict(seed: u64, plant: Option<Plant>, ending: &Ending) -> ExitCode {
     match &ending.violation {
         None => ExitCode::SUCCESS,
         Some(what) => {
-            println!(
-                "seed {seed}: {what}\nagain, with everything that happens: cargo run -p muster-sim -- --seed {seed}"
-            );
+            let plant = plant.and_then(|plant| plant.to_possible_value());
+            let plant = plant.map(|plant| format!(" --plant {}", plant.get_name())).unwrap_or_default();
+            println!("seed {seed}: {what}");
+            println!("again, with everything that happens: cargo run -p muster-sim -- --seed {seed}{plant}");
             ExitCode::FAILURE
         }
     }

@@ -15,7 +15,7 @@ pub struct Plot {
     pub happenings: Vec<(Duration, Happening)>,
     /// How often calls to the backends fail until [`CALM`].
     pub rates: Rates,
-    /// A process dies at one call of so many thousands, until [`CALM`].
+    /// Calls of 100,000 at which a process dies, until [`CALM`].
     pub crash_per_100_000: u32,
     /// Failed attempts of a thousand at webhooks.
     pub sick_receivers: u32,
@@ -59,7 +59,7 @@ pub enum Happening {
         /// Until it is there again.
         back_in: Duration,
     },
-    /// A process stands still for a time: nothing of it runs, its bots go on.
+    /// A process stands still for a time: its calls to the backends wait, its bots go on.
     Freeze {
         /// Which.
         node: usize,

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::node::{FLEET, Node};
 use crate::plot::{CALM, Happening};
 use crate::world::{Life, World};
-use crate::{Plant, plot};
+use crate::{Plant, panics, plot};
 
 /// Longest course of events. What is not at its end by then never comes to it.
 const HORIZON: Duration = Duration::from_secs(45 * 60);
@@ -44,9 +44,11 @@ pub struct Ending {
 
 /// Runs one seed, with a bug put in if one is wanted; prints the journal if asked to.
 ///
+/// A panic of the product is a violation, though its supervisor would start the part again.
+///
 /// # Panics
 ///
-/// If the product panics, or the runtime cannot be made.
+/// If the simulation itself is wrong.
 #[must_use]
 pub fn run(seed: u64, plant: Option<Plant>, print: bool) -> Ending {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -59,6 +61,7 @@ pub fn run(seed: u64, plant: Option<Plant>, print: bool) -> Ending {
 
 async fn course(seed: u64, plant: Option<Plant>, print: bool) -> Ending {
     let (world, deaths) = World::new(seed, FLEET.len(), plant, print);
+    let _watching = panics::watch(&world);
     let mut fleet = Fleet::start(&world);
     let customers: JoinSet<()> =
         (0..world.plot.meetings.len()).map(|index| customer(Arc::clone(&world), index)).collect();
@@ -269,7 +272,9 @@ fn new_session(world: &World, index: usize, meeting: &plot::Meeting, now: muster
 
 /// Returns when everything is at its end, and checks that it is the right one.
 async fn all_at_its_end(world: &Arc<World>, mut customers: JoinSet<()>) {
-    while customers.join_next().await.is_some() {}
+    while let Some(customer) = customers.join_next().await {
+        customer.expect("a customer does not panic");
+    }
     loop {
         tokio::time::sleep(LOOK).await;
         if world.elapsed() >= CALM && is_at_its_end(world).await {
@@ -294,6 +299,7 @@ async fn is_at_its_end(world: &World) -> bool {
 /// Invariants of the end: nothing lost, everything told, nothing set aside.
 async fn check_endings(world: &World) {
     let acknowledged = world.state().acknowledged.clone();
+    assert_eq!(acknowledged.len(), world.plot.meetings.len(), "customers insist");
     for (index, bot) in &acknowledged {
         let state = world.state();
         let (Some(seen), received) = (state.sessions.get(bot), state.received.get(bot)) else {

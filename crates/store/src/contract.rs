@@ -248,7 +248,7 @@ pub struct Page {
 /// A committed job that waits to be enqueued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxJob {
-    /// Its id; also the deduplication key when it is enqueued.
+    /// Its id; a part of the deduplication key when it is enqueued.
     pub id: u64,
     /// The job.
     pub job: Job,

@@ -1,4 +1,4 @@
-"""The task, and what sends it: python dispatch.py PORT TASKS SENDERS. The worker is `celery -A dispatch worker`."""
+"""The task, and what sends it: python dispatch.py TASKS SENDERS. The worker is `celery -A dispatch worker`."""
 
 import json
 import os

@@ -29,10 +29,15 @@ pub(super) async fn all(shared: &Shared, url: &str, messages: &[Enqueue]) -> Res
 
 /// The service answers for each message.
 async fn request(shared: &Shared, url: &str, entries: Vec<Entry>) -> Result<(), QueueError> {
+    let asked = entries.len();
     let send = shared.client.send_message_batch().queue_url(url).set_entries(Some(entries));
     let answer = send.send().await.map_err(|error| error::of(DOING, &error))?;
     match answer.failed() {
-        [] => Ok(()),
+        [] if answer.successful().len() == asked => Ok(()),
+        [] => {
+            let taken = answer.successful().len();
+            Err(error::unexpected(DOING, format!("{taken} of {asked} messages were confirmed")))
+        }
         [first, ..] => {
             let (count, why) = (answer.failed().len(), first.message().unwrap_or_else(|| first.code()));
             Err(error::unexpected(DOING, format!("{count} messages were refused, the first because: {why}")))

@@ -155,19 +155,25 @@ async fn a_lease_whose_settling_was_not_answered_still_holds() {
 
 #[tokio::test]
 async fn many_go_ten_in_a_request_and_one_refused_is_an_error() {
-    let taken = r#"{"Successful": [], "Failed": []}"#;
+    let entry = |id: u32| format!(r#"{{"Id": "{id}", "MessageId": "m", "MD5OfMessageBody": "0"}}"#);
+    let taken = |count| {
+        let entries: Vec<String> = (0..count).map(entry).collect();
+        format!(r#"{{"Successful": [{}], "Failed": []}}"#, entries.join(","))
+    };
+    let (ten, nine) = (taken(10), taken(9));
     let refused =
         r#"{"Successful": [], "Failed": [{"Id": "0", "SenderFault": false, "Code": "Busy", "Message": "later"}]}"#;
-    let (script, queue) = scripted(&[(200, taken), (200, taken), (200, refused)]);
+    let (script, queue) = scripted(&[(200, &ten), (200, &ten), (200, refused), (200, &nine)]);
     let message = |number: u32| Enqueue { payload: number.to_string().into_bytes(), ..Enqueue::default() };
-    let messages = (0..21).map(message).collect();
-    let error = queue.enqueue_all(Topic::Jobs, messages).await.unwrap_err();
+    let error = queue.enqueue_all(Topic::Jobs, (0..21).map(message).collect()).await.unwrap_err();
     assert!(
         matches!(&error, QueueError::Unavailable { detail, .. } if detail.contains("1 messages were refused") && detail.contains("later")),
         "{error}"
     );
+    let unconfirmed = queue.enqueue_all(Topic::Jobs, (0..10).map(message).collect()).await.unwrap_err();
+    assert!(unconfirmed.to_string().contains("9 of 10 messages were confirmed"), "{unconfirmed}");
     let asked = script.asked();
-    assert_eq!(asked.len(), 3);
+    assert_eq!(asked.len(), 4);
     assert!(asked[1].contains(r#""MessageBody":"19""#) && !asked[1].contains(r#""MessageBody":"20""#), "{}", asked[1]);
 }
 

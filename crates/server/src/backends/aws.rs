@@ -78,6 +78,7 @@ fn complaint(error: &SetupError) -> Complaint {
         SetupError::NoRegion { .. } => "set it, such as eu-central-1",
         SetupError::Skewed { .. } => "set this machine's clock right, and keep it so with NTP",
         SetupError::Foreign { .. } => "correct the address, or take it out to use the region's own",
+        SetupError::Refused { .. } => "see what it says, and try again",
         SetupError::Unreachable { .. } => "let this machine reach it, or correct region and address",
     };
     Complaint { error: error.to_string(), fix: fix.to_owned() }

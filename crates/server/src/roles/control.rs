@@ -19,7 +19,8 @@ use crate::supervise::Shutdown;
 const TICK: Duration = Duration::from_millis(500);
 const BATCH: u32 = 256;
 
-/// A pass this long after the one before it means that the whole machine stood still: workers get time to renew first.
+/// A pass this long after the last good one means that the machine stood still or the store was away: workers get time to
+/// renew first.
 const STALL: Duration = Duration::from_secs(5);
 
 /// Leases are by the clocks of workers, which may be behind by this before anybody is told: so long a lease is left alone
@@ -46,14 +47,19 @@ pub async fn run(
             tracing::warn!(seconds = now.since(last).as_secs(), "time was lost; leases are looked at after a pause");
             tokio::time::sleep(STALL).await;
         }
+        let mut passed = Ok(());
         if leadership.holds() {
-            step(&backend, &storage).await?;
-            if now.since(looked) >= LOOK_AT_WORKERS {
-                forget_workers(&backend).await?;
+            passed = step(&backend, &storage).await;
+            if passed.is_ok() && now.since(looked) >= LOOK_AT_WORKERS {
+                passed = forget_workers(&backend).await;
                 looked = now;
             }
         }
-        last = backend.clock.now();
+        match passed {
+            Ok(()) => last = backend.clock.now(),
+            // Time that the store was away is lost as well: workers could not renew either.
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "sessions could not be looked at; trying again"),
+        }
         tokio::select! {
             biased;
             () = tokio::time::sleep(TICK) => {}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use muster_queue::JobDelivery;
+use muster_queue::{JobDelivery, QueueError};
 use muster_recording::Finalised;
 use muster_session::job::{Job, Topic};
 use muster_session::{
@@ -33,8 +33,6 @@ const WAIT: Duration = Duration::from_secs(20);
 const QUEUE_RETRY: Duration = Duration::from_secs(1);
 /// Pause before another try at what failed.
 const RETRY: Duration = Duration::from_secs(5);
-/// How often the same process tries again while the store is away: that is nobody's failure, and does not count.
-const OUTAGE_TRIES: u32 = 12;
 /// How often a job under way is asked whether anybody still waits for it.
 const WATCH: Duration = Duration::from_secs(20);
 /// After this many receives a failure is final.
@@ -77,9 +75,9 @@ pub async fn run(backend: Backend, setup: MediaSetup, shutdown: Shutdown) -> any
             }
         };
         let Some(delivery) = received.into_iter().next() else { continue };
-        let (backend, setup) = (backend.clone(), setup.clone());
+        let (backend, setup, shutdown) = (backend.clone(), setup.clone(), shutdown.clone());
         jobs.spawn(async move {
-            settle(&backend, &setup, delivery).await;
+            settle(&backend, &setup, delivery, &shutdown).await;
             drop(permit);
         });
     }
@@ -88,27 +86,32 @@ pub async fn run(backend: Backend, setup: MediaSetup, shutdown: Shutdown) -> any
 }
 
 /// Does one job while keeping its message, then settles the message.
-async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery) {
+async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery, shutdown: &Shutdown) {
     let bot = delivery.job.bot();
     if delivery.receives > MAX_RECEIVES {
         return set_aside(backend, &delivery).await;
     }
     let last = delivery.receives >= MAX_RECEIVES;
-    let work = through_outages(backend, setup, &delivery.job, last);
+    let work = through_outages(backend, setup, &delivery.job, last, shutdown);
     tokio::pin!(work);
     let mut ticks = tokio::time::interval(LEASE / 3);
     let result = loop {
         tokio::select! {
             biased;
             result = &mut work => break result,
-            _ = ticks.tick() => if let Err(error) = backend.queue.extend(&delivery.receipt, LEASE).await {
-                tracing::warn!(%bot, %error, "could not extend a media job");
+            _ = ticks.tick() => match backend.queue.extend(&delivery.receipt, LEASE).await {
+                Err(QueueError::LeaseLost) => {
+                    tracing::warn!(%bot, "a media job is somebody else's by now");
+                    return;
+                }
+                Err(error) => tracing::warn!(%bot, %error, "could not extend a media job"),
+                Ok(()) => {}
             }
         }
     };
     let settled = match result {
         Ok(()) => backend.queue.ack(&delivery.receipt).await,
-        Err(error) if last => {
+        Err(error) if last && !is_outage(&error) => {
             tracing::error!(%bot, error = format!("{error:#}"), "a media job failed for good");
             backend.queue.dead_letter(&delivery.receipt, &format!("{error:#}")).await
         }
@@ -122,18 +125,28 @@ async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery) {
     }
 }
 
-/// The work of one job, again while the store is out of reach.
-async fn through_outages(backend: &Backend, setup: &MediaSetup, job: &Job, last: bool) -> anyhow::Result<()> {
-    for _ in 0..OUTAGE_TRIES {
+/// The work of one job, again while the store is out of reach, until shutdown: that is nobody's failure, and does not count as
+/// a try.
+async fn through_outages(
+    backend: &Backend,
+    setup: &MediaSetup,
+    job: &Job,
+    last: bool,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    loop {
         match step(backend, setup, job, last).await {
             Err(error) if is_outage(&error) => {
                 tracing::warn!(bot = %job.bot(), error = format!("{error:#}"), "the store does not answer; trying again");
-                tokio::time::sleep(RETRY).await;
+                tokio::select! {
+                    biased;
+                    () = shutdown.ended() => return Err(error),
+                    () = tokio::time::sleep(RETRY) => {}
+                }
             }
             result => return result,
         }
     }
-    step(backend, setup, job, last).await
 }
 
 fn is_outage(error: &anyhow::Error) -> bool {

@@ -181,7 +181,7 @@ async fn left_alone() {
 
 #[tokio::test]
 async fn a_short_network_drop_is_survived_and_a_long_one_is_named() {
-    let (server, hook) = (Server::start(""), Receiver::start().await);
+    let (server, hook) = (Server::start("rejoin = false"), Receiver::start().await);
     let people =
         json!([{"id": "ada", "name": "Ada", "joins_at": 0, "speaks": [{"at": 1.0, "tone_hz": 440, "ms": 1000}]}]);
     let link = server.room("net", json!({"participants": people})).await;

@@ -84,17 +84,23 @@ impl Session {
                     self.enter(State::Leaving, now);
                     return Ok(());
                 }
-                if self.try_again(reason, &message, out, now) {
+                if self.try_again(reason, &message, Duration::ZERO, out, now) {
                     return Ok(());
                 }
                 self.leaving(reason, message, out, at.min(now), now);
             }
             Report::Ended { at, reason, message, .. } => {
                 self.require(self.state.is_live(), "ended")?;
-                if self.end.is_none() && self.try_again(reason, &message, out, now) {
+                if self.end.is_none() && self.try_again(reason, &message, Duration::ZERO, out, now) {
                     return Ok(());
                 }
-                if self.state != State::Leaving {
+                // On its way out to come back, and then asked to leave for good.
+                let asked = self.end.is_none() && self.state == State::Leaving && self.stop_requested.is_some();
+                let (reason, message) = match asked {
+                    true => (EndReason::LeaveRequested, EndReason::LeaveRequested.message().to_owned()),
+                    false => (reason, message),
+                };
+                if self.end.is_none() {
                     self.leaving(reason, message.clone(), out, at.min(now), now);
                 }
                 self.terminate(reason, message, out, at.min(now), now);
@@ -146,15 +152,22 @@ impl Session {
         left && reason.worth_retry() && self.stop_requested.is_none() && self.end.is_none()
     }
 
-    /// Queues another attempt, if there may be one.
-    fn try_again(&mut self, reason: EndReason, message: &str, out: &mut Outcome, now: Timestamp) -> bool {
+    /// Queues another attempt, not before `pause` is over, if there may be one.
+    fn try_again(
+        &mut self,
+        reason: EndReason,
+        message: &str,
+        pause: Duration,
+        out: &mut Outcome,
+        now: Timestamp,
+    ) -> bool {
         if !self.may_try_again(reason) {
             return false;
         }
         let next = self.attempt + 1;
         let (step, pause) = match self.was_admitted() {
-            true => ("Rejoin", Duration::ZERO),
-            false => ("Retry", attempt_backoff(next)),
+            true => ("Rejoin", pause),
+            false => ("Retry", pause.max(attempt_backoff(next))),
         };
         self.note(step, format!("Attempt {} failed ({reason}): {message}", self.attempt), now);
         if self.was_admitted() {
@@ -174,13 +187,29 @@ impl Session {
             Some(lost) if !in_call && reason != EndReason::LeaveRequested => {
                 (lost.reason, format!("{}; the bot could not come back: {message}", lost.message))
             }
+            // It was not alone before.
+            Some(_) if reason == EndReason::NoOneJoined => {
+                (EndReason::EveryoneLeft, EndReason::EveryoneLeft.message().to_owned())
+            }
             _ => (reason, message),
         }
     }
 
     /// The bot is gone without a word of its own.
     pub(super) fn lost(&mut self, reason: EndReason, message: String, out: &mut Outcome, now: Timestamp) {
-        if self.try_again(reason, &message, out, now) {
+        self.lost_until(now, reason, message, out, now);
+    }
+
+    /// The same for a bot that may still be there until `gone`.
+    pub(super) fn lost_until(
+        &mut self,
+        gone: Timestamp,
+        reason: EndReason,
+        message: String,
+        out: &mut Outcome,
+        now: Timestamp,
+    ) {
+        if self.try_again(reason, &message, gone.since(now), out, now) {
             return;
         }
         // It had said why it was leaving, or was asked to: that stands.

@@ -254,9 +254,32 @@ fn a_bot_that_says_it_lost_its_call_gets_out_before_it_comes_back() {
     let outcome = session.apply(report(&session, ended(62, EndReason::ConnectionLost)), at(62)).unwrap();
     assert_eq!(outcome.jobs, [(Job::Run { bot: session.id, attempt: 2 }, Duration::ZERO)]);
     assert_eq!(session.lost.unwrap().reason, EndReason::ConnectionLost);
-    // One that does not get out is lost all the same.
-    let outcome = stuck.apply(Input::DeadlinePassed, at(60) + LEAVE_WAIT).unwrap();
-    assert_eq!((stuck.state, outcome.jobs.len()), (State::Queued, 1));
+    // One that is asked to leave for good meanwhile is not sent back.
+    let mut asked = stuck.clone();
+    step(&mut asked, Input::Stop, 61);
+    let input = report(&asked, ended(62, EndReason::ConnectionLost));
+    assert_eq!(step(&mut asked, input, 62), ["bot.leaving", "bot.stopped"]);
+    assert_eq!(asked.end.unwrap().reason, EndReason::LeaveRequested);
+    // One that does not get out is lost all the same; nobody is sent in while its worker holds it.
+    let now = at(60) + LEAVE_WAIT;
+    stuck.lease.as_mut().unwrap().until = now + TTL;
+    let outcome = stuck.apply(Input::DeadlinePassed, now).unwrap();
+    assert_eq!(stuck.state, State::Queued);
+    assert_eq!(outcome.jobs, [(Job::Run { bot: stuck.id, attempt: 2 }, TTL)]);
+}
+
+#[test]
+fn who_comes_back_to_an_empty_call_says_that_everyone_left() {
+    let mut session = coming_back();
+    let input = acquire(&session);
+    step(&mut session, input, 100);
+    let input = report(&session, Report::Admitted { at: at(101) });
+    step(&mut session, input, 101);
+    let longest = session.leave.longest_stay();
+    assert!(session.deadline().unwrap() > at(101) + longest + GRACE, "it may have waited to be let in");
+    let input = report(&session, ended(400, EndReason::NoOneJoined));
+    step(&mut session, input, 400);
+    assert_eq!(session.end.unwrap().reason, EndReason::EveryoneLeft);
 }
 
 #[test]

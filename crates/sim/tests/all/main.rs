@@ -1,5 +1,7 @@
 //! The simulation by many seeds, with bugs put in, and the same processes stopped at each step over real backends.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod planted;
 mod poison;
 mod seeds;

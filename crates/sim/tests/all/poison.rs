@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use muster_faults::Fault;
-use muster_queue::{Enqueue, Queue};
+use muster_queue::Enqueue;
 use muster_session::Timestamp;
 use muster_session::job::{Job, Topic};
-use muster_store::SessionStore as _;
 
 use crate::steps::{Case, Memory, Step};
 

@@ -104,7 +104,14 @@ pub(super) async fn migrate(
     dry_run: bool,
     tell: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), SetupError> {
-    let there = describe(table, &MAKE).await?;
+    let mut there = describe(table, &MAKE).await?;
+    if there.as_ref().is_some_and(|there| !is_active(there)) {
+        tell(format!("wait for {}, which is being made", what(table)));
+        if !dry_run {
+            wait_until_active(table).await?;
+            there = describe(table, &MAKE).await?;
+        }
+    }
     // What is of another release is not touched.
     let stored = match &there {
         Some(there) => {
@@ -200,17 +207,19 @@ async fn create(table: &Table) -> Result<(), SetupError> {
 async fn wait_until_active(table: &Table) -> Result<(), SetupError> {
     for _ in 0..LOOKS {
         let there = describe(table, &MAKE).await?;
-        let active = there.is_some_and(|there| {
-            let indexes = there.global_secondary_indexes();
-            there.table_status() == Some(&TableStatus::Active)
-                && indexes.iter().all(|index| index.index_status() == Some(&IndexStatus::Active))
-        });
-        if active {
+        if there.is_some_and(|there| is_active(&there)) {
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;
     }
     Err(unfit(table, "it is still being made; run `muster migrate` again later"))
+}
+
+/// The table and everything that it has is ready.
+fn is_active(there: &TableDescription) -> bool {
+    let indexes = there.global_secondary_indexes();
+    there.table_status() == Some(&TableStatus::Active)
+        && indexes.iter().all(|index| index.index_status() == Some(&IndexStatus::Active))
 }
 
 async fn describe(table: &Table, names: &Names) -> Result<Option<TableDescription>, SetupError> {

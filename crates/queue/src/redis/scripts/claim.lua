@@ -33,6 +33,8 @@ if #taken > 0 then
   redis.call('ZADD', T .. ':leases', unpack(leases))
   return { taken, -1 }
 end
+-- Only remains of messages were there. Whoever waits has to have seen the stream empty, or nobody rings for it.
+if #entries > 0 and redis.call('XLEN', T .. ':ready') > 0 then return { taken, 0 } end
 local delayed, leased = first(':delayed'), first(':leases')
 local soonest = math.min(delayed or math.huge, leased or math.huge)
 if soonest == math.huge then return { taken, -1 } end

@@ -94,6 +94,7 @@ pub(super) async fn judge(crowd: &Crowd, inbox: &Inbox) -> Verdict {
         verdict.joins += stay.joins;
         *verdict.reasons.entry(stopped["reason"].as_str().unwrap().to_owned()).or_default() += 1;
         let joined = told.iter().find(|body| body["bot_event"] == "bot.inmeeting");
+        assert!(joined.is_none() || stay.joins > 0, "{} was let in, and its room knows nothing of it", bot.name);
         verdict.waits.extend(joined.map(|body| time(body).since(bot.created)));
     }
     verdict
