@@ -111,6 +111,21 @@ impl JobQueue {
         self.queue.extend(receipt, lease).await
     }
 
+    /// Holds a job that was just received or extended: extends its lease by `lease` at every third of it. Returns only once the
+    /// lease is lost; any other trouble is tried again at the next third. Cancel safe.
+    pub async fn hold(&self, receipt: &Receipt, lease: Duration) {
+        let every = lease / 3;
+        let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
+        loop {
+            ticks.tick().await;
+            match self.extend(receipt, lease).await {
+                Ok(()) => {}
+                Err(QueueError::LeaseLost) => return,
+                Err(error) => tracing::warn!(%error, id = receipt.id, "the lease on a message could not be extended"),
+            }
+        }
+    }
+
     /// Done: removes it.
     pub async fn ack(&self, receipt: &Receipt) -> Result<(), QueueError> {
         self.queue.ack(receipt).await

@@ -9,7 +9,6 @@ use muster_session::BotId;
 use muster_session::job::{Job, Topic};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Deliverer, Error};
@@ -148,16 +147,13 @@ impl Deliverer {
     async fn serve(&self, bot: BotId, message: &JobDelivery, stop: &CancellationToken) -> Result<(), Error> {
         let step = self.deliver_until(bot, stop);
         tokio::pin!(step);
-        let mut ticks = tokio::time::interval_at(Instant::now() + LEASE / 3, LEASE / 3);
-        let come_back = loop {
-            tokio::select! {
-                biased;
-                result = &mut step => break result?,
-                _ = ticks.tick() => match self.0.queue.extend(&message.receipt, LEASE).await {
-                    // Somebody else may serve this bot now.
-                    Err(QueueError::LeaseLost) => stop.cancel(),
-                    other => log(other, "extended"),
-                },
+        let come_back = tokio::select! {
+            biased;
+            result = &mut step => result?,
+            () = self.0.queue.hold(&message.receipt, LEASE) => {
+                // Somebody else may serve this bot now.
+                stop.cancel();
+                step.await?
             }
         };
         let Some(at) = come_back else { return Ok(()) };

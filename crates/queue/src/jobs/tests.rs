@@ -82,3 +82,19 @@ async fn what_the_backend_cannot_do_is_refused_before_it_is_asked() {
     // More than the backend gives at once is not a mistake: at most that much comes.
     assert_eq!(queue.receive(Topic::Jobs, u32::MAX, LONG, Duration::ZERO).await.unwrap(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_held_until_its_lease_is_lost() {
+    const LEASE: Duration = Duration::from_secs(9);
+    let queue = JobQueue::new(Arc::new(crate::memory::MemoryQueue::new()));
+    let job = Job::Deliver { bot: BotId::from_uuid(Uuid::from_u128(1)) };
+    queue.send(&job, Duration::ZERO, None).await.unwrap();
+    let held = queue.receive(Topic::Deliveries, 1, LEASE, Duration::ZERO).await.unwrap().remove(0);
+    let elsewhere = async {
+        assert_eq!(queue.receive(Topic::Deliveries, 1, LEASE, 10 * LEASE).await.unwrap(), [], "for many leases");
+        queue.ack(&held.receipt).await.unwrap();
+    };
+    let (began, hold) = (Instant::now(), queue.hold(&held.receipt, LEASE));
+    tokio::join!(hold, elsewhere);
+    assert!(began.elapsed() < 11 * LEASE, "it ends with the lease: {:?}", began.elapsed());
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use muster_queue::{JobDelivery, QueueError};
+use muster_queue::JobDelivery;
 use muster_recording::Finalised;
 use muster_session::job::{Job, Topic};
 use muster_session::{
@@ -93,20 +93,12 @@ async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery, sh
     }
     let last = delivery.receives >= MAX_RECEIVES;
     let work = through_outages(backend, setup, &delivery.job, last, shutdown);
-    tokio::pin!(work);
-    let mut ticks = tokio::time::interval(LEASE / 3);
-    let result = loop {
-        tokio::select! {
-            biased;
-            result = &mut work => break result,
-            _ = ticks.tick() => match backend.queue.extend(&delivery.receipt, LEASE).await {
-                Err(QueueError::LeaseLost) => {
-                    tracing::warn!(%bot, "a media job is somebody else's by now");
-                    return;
-                }
-                Err(error) => tracing::warn!(%bot, %error, "could not extend a media job"),
-                Ok(()) => {}
-            }
+    let result = tokio::select! {
+        biased;
+        result = work => result,
+        () = backend.queue.hold(&delivery.receipt, LEASE) => {
+            tracing::warn!(%bot, "a media job is somebody else's by now");
+            return;
         }
     };
     let settled = match result {

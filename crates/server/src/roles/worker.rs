@@ -23,7 +23,6 @@ use muster_session::{Input, Session, State, WorkerId};
 use muster_store::StoreError;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -231,8 +230,16 @@ async fn claim(
     // An answer that was lost may have been a yes.
     let mut unsure = false;
     loop {
-        let asked = while_held(backend, delivery, backend.apply(bot, input.clone())).await;
-        match asked {
+        // A store may take longer than the message is held to say that it is out of reach.
+        let asked = async {
+            let mut apply = std::pin::pin!(backend.apply(bot, input.clone()));
+            tokio::select! {
+                biased;
+                asked = &mut apply => asked,
+                () = backend.queue.hold(&delivery.receipt, MESSAGE_LEASE) => apply.await,
+            }
+        };
+        match asked.await {
             Ok(session) => return Claimed::Session(Box::new(session)),
             Err(ApplyError::Missing) => return Claimed::Stale,
             Err(ApplyError::Rejected(_)) if !unsure => return Claimed::Stale,
@@ -257,25 +264,6 @@ async fn claim(
         }
         if matches!(backend.queue.extend(&delivery.receipt, MESSAGE_LEASE).await, Err(QueueError::LeaseLost)) {
             return Claimed::Elsewhere;
-        }
-    }
-}
-
-/// Waits for `what` while the message stays this worker's: a store may take longer to say that it is out of reach.
-async fn while_held<T>(backend: &Backend, delivery: &JobDelivery, what: impl Future<Output = T>) -> T {
-    let mut what = std::pin::pin!(what);
-    let every = MESSAGE_LEASE / 3;
-    let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut what => return done,
-            _ = ticks.tick() => {
-                let extended = backend.queue.extend(&delivery.receipt, MESSAGE_LEASE).await;
-                if let Err(error) = extended {
-                    tracing::warn!(%error, "could not extend a job while its session is acquired");
-                }
-            }
         }
     }
 }
