@@ -1,12 +1,13 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up release test chaos check bench bench-audio bench-report bench-dispatch fuzz-build
+.PHONY: help demo up release test chaos check bench bench-audio bench-report bench-dispatch bench-webhooks fuzz-build
 
 WHISPER := .tools/venv/bin/python tools/whisper.py
 DEMO := target/debug/muster-demo
 # Not --locked: the lock files of bench/ follow the crates of the workspace by themselves, as that of fuzz/ does.
 BENCH_DISPATCH := cargo run --quiet --release --manifest-path bench/dispatch/Cargo.toml --target-dir target
+BENCH_WEBHOOKS := cargo run --quiet --release --manifest-path bench/webhooks/Cargo.toml --target-dir target
 BENCH_AUDIO := cargo run --quiet --release --manifest-path bench/audio/Cargo.toml --target-dir target
 
 help: ## Show this list
@@ -53,6 +54,10 @@ bench-report: ## The same, and write docs/audio.md's last run and charts
 bench-dispatch: ## Measure from create call to claim against other job queues
 	@tools/setup.sh build redis queues
 	@$(BENCH_DISPATCH)
+
+bench-webhooks: ## Measure how fast webhooks are taken, and what sick receivers cost healthy ones
+	@tools/setup.sh build redis
+	@$(BENCH_WEBHOOKS)
 
 fuzz-build: ## Build the fuzz targets
 	@tools/setup.sh build

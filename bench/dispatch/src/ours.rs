@@ -60,6 +60,8 @@ pub fn new_session() -> NewSession {
         media: MediaPlan::default(),
         deduplication_key: None,
         rejoin: true,
+        remote: None,
+        overflow: None,
         join_at: None,
         transcript_id: TranscriptId::from_uuid(Uuid::new_v4()),
         retention: Duration::from_secs(7 * 86_400),

@@ -152,6 +152,12 @@ impl GuardedClient {
         Ok(Answer { status, headers, body: read.into() })
     }
 
+    /// Asks for what is there, without reading it. Dropping the future gives the call up.
+    pub async fn get(&self, url: &Url) -> Result<reqwest::Response, CallError> {
+        self.policy.check_url(url)?;
+        self.http.get(url.clone()).send().await.map_err(classify)
+    }
+
     /// Sends a JSON document with `content-type: application/json`.
     pub async fn post_json(&self, url: &Url, document: &serde_json::Value) -> Result<Answer, CallError> {
         let mut headers = HeaderMap::new();

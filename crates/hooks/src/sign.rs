@@ -1,15 +1,18 @@
 //! Signatures on webhooks: [Standard Webhooks](https://www.standardwebhooks.com) and MeetStream's own header.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use base64::Engine as _;
+use base64::alphabet;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, Mac};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use muster_session::Timestamp;
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
+
+use crate::mac::{Key, Tag, hex};
 
 /// Same on every attempt at one message.
 pub const ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -25,15 +28,20 @@ pub const MEETSTREAM_TIMESTAMP: HeaderName = HeaderName::from_static("x-meetstre
 /// How far a timestamp may be from the verifier's clock, either way.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 
-const PREFIX: &str = "whsec_";
-const MIN_KEY_BYTES: usize = 24;
-const MAX_KEY_BYTES: usize = 64;
+/// Base64 with or without its padding: services hand out both.
+pub(crate) const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Key sizes that Standard Webhooks allows.
+const KEY_BYTES: RangeInclusive<usize> = 24..=64;
 
 /// A shared secret of the form `whsec_<base64>`, 24 to 64 bytes when decoded.
 #[derive(Clone)]
 pub struct SigningSecret {
-    text: String,
-    key: Vec<u8>,
+    standard: Key,
+    meetstream: Key,
 }
 
 impl fmt::Debug for SigningSecret {
@@ -49,10 +57,14 @@ pub enum SecretError {
     #[error("the signing secret must be base64 with the prefix whsec_")]
     NotBase64,
     /// Too short or too long.
-    #[error("the signing secret must have 24 to 64 bytes when decoded, not {bytes}")]
+    #[error("the signing secret must have {min} to {max} bytes when decoded, not {bytes}")]
     Length {
         /// What it has.
         bytes: usize,
+        /// The least.
+        min: usize,
+        /// The most.
+        max: usize,
     },
 }
 
@@ -77,12 +89,8 @@ impl SigningSecret {
     /// Reads `whsec_<base64>`; the prefix may be left out.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let text = text.trim();
-        let encoded = text.strip_prefix(PREFIX).unwrap_or(text);
-        let key = STANDARD.decode(encoded).map_err(|_| SecretError::NotBase64)?;
-        if !(MIN_KEY_BYTES..=MAX_KEY_BYTES).contains(&key.len()) {
-            return Err(SecretError::Length { bytes: key.len() });
-        }
-        Ok(Self { text: text.to_owned(), key })
+        let key = decode(text, KEY_BYTES)?;
+        Ok(Self { standard: Key::new(&key), meetstream: Key::new(text.as_bytes()) })
     }
 
     /// The value of `webhook-signature`: over id, Unix seconds and body.
@@ -95,12 +103,7 @@ impl SigningSecret {
     /// which is what MeetStream's receivers compute.
     #[must_use]
     pub fn meetstream(&self, body: &[u8]) -> String {
-        let mut text = String::from("sha256=");
-        for byte in mac(self.text.as_bytes(), &[body]) {
-            text.push(char::from_digit(u32::from(byte >> 4), 16).expect("four bits are a hex digit"));
-            text.push(char::from_digit(u32::from(byte & 15), 16).expect("four bits are a hex digit"));
-        }
-        text
+        format!("sha256={}", hex(&self.meetstream.tag(&[body])))
     }
 
     /// Puts both signatures and their timestamps into `headers`.
@@ -138,8 +141,8 @@ impl SigningSecret {
         if bool::from(fits) { Ok(()) } else { Err(VerifyError::Mismatch) }
     }
 
-    fn standard_mac(&self, id: &str, seconds: i64, body: &[u8]) -> Vec<u8> {
-        mac(&self.key, &[id.as_bytes(), b".", seconds.to_string().as_bytes(), b".", body])
+    fn standard_mac(&self, id: &str, seconds: i64, body: &[u8]) -> Tag {
+        self.standard.tag(&[id.as_bytes(), b".", seconds.to_string().as_bytes(), b".", body])
     }
 }
 
@@ -147,12 +150,14 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName, shown: &'static str) ->
     headers.get(name).and_then(|value| value.to_str().ok()).ok_or(VerifyError::Header { header: shown })
 }
 
-fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    for part in parts {
-        mac.update(part);
+/// Reads `whsec_<base64>`; prefix and padding may be left out.
+pub(crate) fn decode(text: &str, bytes: RangeInclusive<usize>) -> Result<Vec<u8>, SecretError> {
+    let key = LENIENT.decode(text.strip_prefix("whsec_").unwrap_or(text)).map_err(|_| SecretError::NotBase64)?;
+    if bytes.contains(&key.len()) {
+        Ok(key)
+    } else {
+        Err(SecretError::Length { bytes: key.len(), min: *bytes.start(), max: *bytes.end() })
     }
-    mac.finalize().into_bytes().to_vec()
 }
 
 #[cfg(test)]
@@ -181,16 +186,9 @@ mod tests {
     }
 
     #[test]
-    fn the_mac_is_rfc_4231s() {
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let got = mac(b"Jefe", &[b"what do ya want ", b"for nothing?"]);
-        assert_eq!(hex(&got), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-    }
-
-    #[test]
     fn the_meetstream_header_is_hex_over_the_body_keyed_with_the_secret_as_text() {
         let secret = SigningSecret::parse(SECRET).unwrap();
-        let want = mac(SECRET.as_bytes(), &[BODY]).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let want = hex(&Key::new(SECRET.as_bytes()).tag(&[BODY]));
         assert_eq!(secret.meetstream(BODY), format!("sha256={want}"));
         assert_eq!(secret.verify_meetstream(&secret.meetstream(BODY).to_uppercase(), BODY), Ok(()));
         assert_eq!(secret.verify_meetstream(&secret.meetstream(BODY), b"{}"), Err(VerifyError::Mismatch));
@@ -219,7 +217,7 @@ mod tests {
     #[test]
     fn secrets_are_checked_and_never_shown() {
         assert_eq!(SigningSecret::parse("whsec_!").unwrap_err(), SecretError::NotBase64);
-        assert_eq!(SigningSecret::parse("whsec_AAAA").unwrap_err(), SecretError::Length { bytes: 3 });
+        assert_eq!(SigningSecret::parse("whsec_AAAA").unwrap_err(), SecretError::Length { bytes: 3, min: 24, max: 64 });
         assert!(!format!("{:?}", SigningSecret::parse(SECRET).unwrap()).contains("C2FV"));
     }
 }

@@ -34,6 +34,12 @@ impl JobQueue {
         Self { queue }
     }
 
+    /// The queue underneath, for messages that are no jobs.
+    #[must_use]
+    pub fn raw(&self) -> &Arc<dyn Queue> {
+        &self.queue
+    }
+
     /// Adds a job to its topic, receivable after `delay`. With a `dedup_key` that is still in the queue it is accepted and
     /// adds nothing. `Ok` means that it survives the death of any process.
     pub async fn send(&self, job: &Job, delay: Duration, dedup_key: Option<String>) -> Result<(), QueueError> {

@@ -4,6 +4,7 @@
 //! the default file, so it cannot disagree with the code. All mistakes are reported together.
 
 mod backends;
+mod inbound;
 mod reader;
 mod transcription;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use backends::{QueueConfig, StoreConfig};
+pub use inbound::{InboundConfig, MEETSTREAM, MeetStreamConfig, Runtimes};
 pub use reader::{ConfigError, KeyDoc, Sources};
 use reader::{Reader, Text};
 pub use transcription::{ProviderConfig, TenantTranscription, TranscriptionConfig};
@@ -50,6 +52,12 @@ pub struct Config {
     pub transcription: TranscriptionConfig,
     /// Outbound webhooks.
     pub hooks: HooksConfig,
+    /// Webhooks that come in.
+    pub inbound: InboundConfig,
+    /// Where bots run.
+    pub runtimes: Runtimes,
+    /// Somebody else's cloud that bots can run in.
+    pub meetstream: Option<MeetStreamConfig>,
     /// Sandbox meetings.
     pub sandbox: SandboxConfig,
 }
@@ -160,7 +168,14 @@ impl Config {
     }
 
     fn read(r: &mut Reader<'_>, role: Option<Role>) -> Self {
+        // In the order of the default file: what follows needs the last three.
+        let meetstream = inbound::meetstream(r);
+        let inbound = InboundConfig::read(r, meetstream.is_some());
+        let runtimes = inbound::runtimes(r, meetstream.is_some(), &inbound.sources);
         let config = Self {
+            inbound,
+            runtimes,
+            meetstream,
             listen: r.parse(
                 Text::new("listen", "127.0.0.1:8080", "Address and port of the HTTP API."),
                 "an address and port such as 127.0.0.1:8080",
@@ -226,6 +241,9 @@ impl Config {
             }
         }
         self.transcription.cross_check(r);
+        if self.meetstream.is_some() && self.is_shared() && self.public_url.is_none() {
+            r.problem("public_url: required with meetstream.url, which sends webhooks there");
+        }
         let shared = [self.queue.is_shared(), self.store.is_shared(), r.is_given("storage.url")];
         backends::cross_check(r, shared, role);
         if let Some(url) = &self.storage_url

@@ -14,7 +14,6 @@ use muster_session::TenantId;
 use muster_store::SessionStore;
 use object_store::ObjectStore;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -23,6 +22,7 @@ use crate::backends;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engines::Engines;
+use crate::inbound::Intake;
 use crate::keys;
 use crate::roles::{Backend, Role};
 use crate::supervise::{Shutdown, Supervisor};
@@ -43,6 +43,8 @@ struct Process {
     storage_url: Url,
     storage: Arc<dyn ObjectStore>,
     engines: Arc<Engines>,
+    /// Signs links to media, and addresses that we give to services for their webhooks.
+    link_secret: Arc<[u8]>,
     shutdown: Shutdown,
 }
 
@@ -57,10 +59,10 @@ pub async fn serve(config: Config, role: Role, given_key: Option<String>) -> any
     let (listener, public_url) = listen(&process.config).await?;
     let shutdown = process.shutdown.clone();
     let mut supervisor = Supervisor::new(shutdown.clone());
-    let idle = start_parts(&process, &mut supervisor).await?;
+    let idle = start_parts(&process, &public_url, &mut supervisor).await?;
     let sandbox = if role.does(Role::Api) { start_sandbox(&process.config).await? } else { None };
     let mut router = match role.does(Role::Api) {
-        true => api::router(api_state(&process, &public_url).await?),
+        true => api::router(api_state(&process, &public_url)),
         false => api::probes_router(process.backend.store.clone(), process.backend.queue.clone(), shutdown.clone()),
     };
     if let Some(sandbox) = &sandbox {
@@ -82,7 +84,7 @@ async fn prepare(config: Config, role: Role) -> anyhow::Result<Process> {
     let data = &config.data_dir;
     std::fs::create_dir_all(data).with_context(|| format!("the data directory {} cannot be made", data.display()))?;
     let (store, queue) = backends::open(&config).await?;
-    let backend = Backend { store, queue, clock: Clock::system(), nudge: Arc::new(Notify::new()) };
+    let backend = Backend::new(store, queue, Clock::system());
     let packs = Arc::new(load_packs(&config)?);
     let guard = Policy::new(config.hooks.allow_private.iter().map(String::as_str)).context("hooks.allow_private")?;
     let storage_url = storage_url(&config)?;
@@ -91,7 +93,22 @@ async fn prepare(config: Config, role: Role) -> anyhow::Result<Process> {
         tracing::warn!(%storage_url, "recordings go to a directory: every process has to have the same one there");
     }
     let engines = Arc::new(engines(&config)?);
-    Ok(Process { role, config, backend, packs, guard, storage_url, storage, engines, shutdown: Shutdown::default() })
+    let link_secret = match config.is_shared() {
+        true => secret::of_storage(&storage).await?,
+        false => secret::of_directory(&config.data_dir)?,
+    };
+    Ok(Process {
+        role,
+        config,
+        backend,
+        packs,
+        guard,
+        storage_url,
+        storage,
+        engines,
+        link_secret: link_secret.into(),
+        shutdown: Shutdown::default(),
+    })
 }
 
 async fn listen(config: &Config) -> anyhow::Result<(TcpListener, Url)> {
@@ -107,9 +124,15 @@ async fn listen(config: &Config) -> anyhow::Result<(TcpListener, Url)> {
 }
 
 /// Starts what the role does; answers what is cancelled once a draining process has no bot left.
-async fn start_parts(process: &Process, supervisor: &mut Supervisor) -> anyhow::Result<CancellationToken> {
-    let Process { role, config, backend, packs, guard, storage_url, storage, engines, shutdown } = process;
+async fn start_parts(
+    process: &Process,
+    public_url: &Url,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<CancellationToken> {
+    let Process { role, config, backend, packs, guard, storage_url, storage, engines, shutdown, .. } = process;
     if role.does(Role::Hooks) {
+        parts::inbound(supervisor, process)?;
+        parts::remote(supervisor, process, public_url)?;
         parts::hooks(supervisor, config, backend, guard, shutdown)?;
         parts::media(supervisor, backend, storage, engines, shutdown);
     }
@@ -126,13 +149,9 @@ async fn start_parts(process: &Process, supervisor: &mut Supervisor) -> anyhow::
     Ok(idle)
 }
 
-async fn api_state(process: &Process, public_url: &Url) -> anyhow::Result<ApiState> {
-    let Process { config, backend, packs, guard, storage, engines, shutdown, .. } = process;
-    let link_secret = match config.is_shared() {
-        true => secret::of_storage(storage).await?,
-        false => secret::of_directory(&config.data_dir)?,
-    };
-    Ok(ApiState {
+fn api_state(process: &Process, public_url: &Url) -> ApiState {
+    let Process { config, backend, packs, guard, storage, engines, link_secret, shutdown, .. } = process;
+    ApiState {
         store: Arc::clone(&backend.store),
         queue: backend.queue.clone(),
         packs: Arc::clone(packs),
@@ -140,13 +159,18 @@ async fn api_state(process: &Process, public_url: &Url) -> anyhow::Result<ApiSta
         clock: backend.clock.clone(),
         public_url: public_url.clone(),
         guard: guard.clone(),
-        link_secret: link_secret.into(),
+        link_secret: Arc::clone(link_secret),
         retention: config.retention,
         rejoin: config.worker.rejoin,
         engines: Arc::clone(engines),
         nudge: Arc::clone(&backend.nudge),
+        endpoints: backend.endpoints.clone(),
+        sources: config.inbound.sources.clone(),
+        intake: Intake::new(Arc::clone(backend.queue.raw()), config.inbound.max_waiting as usize),
+        inbound_max_body: config.inbound.max_body_bytes as usize,
+        runtimes: config.runtimes.clone(),
         shutdown: shutdown.clone(),
-    })
+    }
 }
 
 /// A given key is made valid; a fresh installation without one gets one, which the caller shows once.

@@ -6,12 +6,15 @@ use url::Url;
 
 use crate::{BotId, EndReason, Timestamp};
 
+/// Events of people who come and go have their own receivers and are numbered from here on, so that the others have no gaps.
+pub const ASIDE: u64 = 1 << 32;
+
 /// One webhook, made in the same write as the transition that caused it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// The session.
     pub bot: BotId,
-    /// Counts the events of a bot from 1, without gaps; receivers sort by it.
+    /// Counts the events of a bot from 1, without gaps; receivers sort by it. Those beside the others count from [`ASIDE`] on.
     pub sequence: u64,
     /// When it happened. Never earlier than the event before it.
     pub at: Timestamp,

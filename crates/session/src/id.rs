@@ -57,6 +57,11 @@ uuid_id!(
     TranscriptId
 );
 
+uuid_id!(
+    /// One address that a tenant's webhooks go to.
+    EndpointId
+);
+
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

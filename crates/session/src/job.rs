@@ -13,11 +13,15 @@ pub enum Topic {
     Media,
     /// Bots that have webhooks to deliver.
     Deliveries,
+    /// Webhooks that came in, as they came. Not jobs.
+    Inbound,
+    /// Bots that run elsewhere, to be sent, looked after and fetched from.
+    Remote,
 }
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 3] = [Self::Jobs, Self::Media, Self::Deliveries];
+    pub const ALL: [Self; 5] = [Self::Jobs, Self::Media, Self::Deliveries, Self::Inbound, Self::Remote];
 
     /// The name in storage, metrics and logs.
     #[must_use]
@@ -26,6 +30,8 @@ impl Topic {
             Self::Jobs => "jobs",
             Self::Media => "media",
             Self::Deliveries => "deliveries",
+            Self::Inbound => "inbound",
+            Self::Remote => "remote",
         }
     }
 }
@@ -58,6 +64,20 @@ pub enum Job {
         /// The session.
         bot: BotId,
     },
+    /// Do what is next for a bot that runs elsewhere, or may have to.
+    Tend {
+        /// The session.
+        bot: BotId,
+    },
+    /// Have deleted what a service keeps of a bot that ran there. The session may be gone by then.
+    Forget {
+        /// The session.
+        bot: BotId,
+        /// Name of the source.
+        source: String,
+        /// The bot's id there.
+        remote: String,
+    },
 }
 
 impl Job {
@@ -68,6 +88,7 @@ impl Job {
             Self::Run { .. } => Topic::Jobs,
             Self::Process { .. } | Self::Transcribe { .. } => Topic::Media,
             Self::Deliver { .. } => Topic::Deliveries,
+            Self::Tend { .. } | Self::Forget { .. } => Topic::Remote,
         }
     }
 
@@ -75,9 +96,12 @@ impl Job {
     #[must_use]
     pub const fn bot(&self) -> BotId {
         match self {
-            Self::Run { bot, .. } | Self::Process { bot } | Self::Transcribe { bot, .. } | Self::Deliver { bot } => {
-                *bot
-            }
+            Self::Run { bot, .. }
+            | Self::Process { bot }
+            | Self::Transcribe { bot, .. }
+            | Self::Deliver { bot }
+            | Self::Tend { bot }
+            | Self::Forget { bot, .. } => *bot,
         }
     }
 }

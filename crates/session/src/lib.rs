@@ -17,16 +17,18 @@ mod machine;
 pub mod protocol;
 pub mod reason;
 mod record;
+mod remote;
 pub mod retry;
 mod state;
 mod time;
 
-pub use id::{BotId, TenantId, TranscriptId, WorkerId};
+pub use id::{BotId, EndpointId, TenantId, TranscriptId, WorkerId};
 pub use machine::{Input, Outcome, Rejected};
 pub use reason::{EndReason, Fault, Terminal};
 pub use record::{
-    Artifact, ArtifactKind, ArtifactState, End, Lease, MediaPlan, Meeting, NewSession, Session, TimelineEntry,
-    TranscriptPlan, TranscriptRecord, TranscriptStatus,
+    Artifact, ArtifactKind, ArtifactState, End, Lease, MediaPlan, Meeting, NewSession, ParticipantHook, Session,
+    TimelineEntry, TranscriptPlan, TranscriptRecord, TranscriptStatus,
 };
+pub use remote::{Observation, Remote};
 pub use state::State;
 pub use time::Timestamp;

@@ -1,6 +1,8 @@
 //! The session state machine: the only place where a session changes.
 
 mod call;
+mod people;
+mod remote;
 mod settle;
 
 use std::time::Duration;
@@ -9,8 +11,8 @@ use crate::event::{Draft, Event};
 use crate::job::Job;
 use crate::protocol::Report;
 use crate::{
-    ArtifactKind, ArtifactState, EndReason, NewSession, Session, State, TimelineEntry, Timestamp, TranscriptId,
-    TranscriptPlan, TranscriptRecord, TranscriptStatus, WorkerId,
+    ArtifactKind, ArtifactState, EndReason, NewSession, Observation, Session, State, TimelineEntry, Timestamp,
+    TranscriptId, TranscriptPlan, TranscriptRecord, TranscriptStatus, WorkerId,
 };
 
 /// Slack on top of a bot's own timeouts before the control role ends a state from outside.
@@ -92,6 +94,41 @@ pub enum Input {
         /// How it went.
         result: Result<(), String>,
     },
+    /// No worker took it in time: it is to run elsewhere, where this source says how it goes.
+    HandOver {
+        /// Name of the source.
+        source: String,
+    },
+    /// Its bot is about to be asked for elsewhere.
+    Send,
+    /// That bot's id there.
+    Sent {
+        /// The id.
+        bot: String,
+    },
+    /// It cannot be had there.
+    NotSent {
+        /// Why, for people.
+        message: String,
+    },
+    /// Its source says how the bot that runs elsewhere fares.
+    Observe {
+        /// What it says.
+        observation: Observation,
+        /// When that was, by the clock there.
+        at: Timestamp,
+    },
+    /// A look at a bot that we sent elsewhere found that it is out of its call.
+    RemoteEnded {
+        /// It was in the call.
+        admitted: bool,
+        /// Why it left.
+        reason: EndReason,
+        /// The same in their words.
+        message: String,
+        /// When that was, by the clock there.
+        at: Timestamp,
+    },
     /// The media was deleted.
     MediaDeleted {
         /// Objects removed.
@@ -154,10 +191,13 @@ impl Session {
             state: if scheduled.is_some() { State::Scheduled } else { State::Queued },
             since: now,
             attempt: 0,
+            remote: new.remote,
+            overflow_ms: new.overflow.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             simulated: false,
             fencing: 0,
             lease: None,
             sequence: 0,
+            asides: 0,
             last_event_at: now,
             stop_requested: None,
             end: None,
@@ -180,7 +220,7 @@ impl Session {
                 now,
             );
         } else {
-            out.jobs.push((Job::Run { bot: session.id, attempt: 1 }, Duration::ZERO));
+            session.dispatch(Duration::ZERO, &mut out);
         }
         (session, out)
     }
@@ -215,6 +255,15 @@ impl Session {
                 out.jobs.push((Job::Transcribe { bot: self.id, transcript: id }, Duration::ZERO));
             }
             Input::SettleTranscript { id, result } => self.settle_transcript(id, &result, &mut out, now)?,
+            Input::HandOver { source } => self.hand_over(source, &mut out)?,
+            Input::Send => self.send(now)?,
+            Input::Sent { bot } => self.sent(bot, &mut out)?,
+            Input::NotSent { message } => self.not_sent(message, &mut out, now)?,
+            Input::Observe { observation, at } => self.observe(observation, at, &mut out, now)?,
+            Input::RemoteEnded { admitted, reason, message, at } => {
+                self.require(self.remote.is_some() && self.state.is_live(), "remote_ended")?;
+                self.remote_ended(admitted, (reason, message), &mut out, at.min(now), now);
+            }
             Input::MediaDeleted { objects } => {
                 self.require(self.state == State::Done, "media_deleted")?;
                 self.give_up_transcripts("the recording was deleted", |_| true, &mut out, now)?;
@@ -225,6 +274,8 @@ impl Session {
                     .with("deleted_objects", objects);
                 draft.with_attributes = false;
                 self.emit(&mut out, draft, now);
+                // What is kept there goes, too.
+                self.forget_remote(&mut out);
             }
         }
         self.updated_at = now;
@@ -240,6 +291,7 @@ impl Session {
             State::Done => return self.added_transcripts().filter_map(TranscriptRecord::deadline).min(),
             State::Queued if self.lost.is_some() => self.since + REJOIN_WAIT,
             State::Queued => self.since + QUEUE_WAIT,
+            State::Joining if self.remote.is_some() => self.since + remote::REMOTE_JOIN_WAIT,
             State::Joining => self.since + JOIN_WAIT,
             State::WaitingRoom => self.since + self.leave.lobby() + GRACE,
             State::InMeeting | State::Recording => {
@@ -334,6 +386,10 @@ impl Session {
                         self.settle(artifact.kind, ArtifactState::Failed { message }, out, now)?;
                     }
                 }
+            }
+            State::Queued | State::Joining if self.remote.is_some() => {
+                let reason = EndReason::RemoteFailed;
+                self.terminate(reason, reason.message().to_owned(), out, now, now);
             }
             State::Queued => {
                 let reason = EndReason::NoCapacity;

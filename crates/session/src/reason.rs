@@ -116,6 +116,8 @@ reasons! {
     LeaveRequested = "leave_requested", Stopped, Customer, false, "The bot left because it was asked to";
     /// The host ended the meeting.
     HostEnded = "host_ended", Stopped, Host, false, "The host ended the meeting";
+    /// The call ended; whoever ran the bot did not say why.
+    CallEnded = "call_ended", Stopped, Host, false, "The call ended; the service that ran the bot did not say why";
     /// Everyone else left.
     EveryoneLeft = "everyone_left", Stopped, Host, false, "Everyone else left the meeting";
     /// Nobody ever came.
@@ -164,6 +166,8 @@ reasons! {
     BotCrashed = "bot_crashed", Failed, Us, true, "The bot process ended unexpectedly";
     /// The page played no audio although someone was there to be heard.
     CaptureFailed = "capture_failed", Failed, Us, false, "The bot was in the call but captured no audio";
+    /// The service that was to run the bot did not, or fell silent.
+    RemoteFailed = "remote_failed", Failed, Us, false, "The service that runs the bot refused it, or did not say how it fares";
     /// The worker has simulated bots only, and the meeting is a real one.
     SimulatedOnly = "simulated_only", Failed, Us, false, "The worker has simulated bots only, which attend nothing but sandbox meetings";
     /// Something else on our side.

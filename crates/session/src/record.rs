@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::leave::LeavePolicy;
-use crate::{BotId, EndReason, State, TenantId, Timestamp, TranscriptId, WorkerId};
+use crate::{BotId, EndReason, Remote, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 /// Everything that is known about one bot. One record in the store; written only through the machine
 /// ([`Session::apply`]) and committed with the version it was read at.
@@ -45,6 +45,12 @@ pub struct Session {
     pub since: Timestamp,
     /// Attempts at joining begun so far.
     pub attempt: u32,
+    /// The bot is not one of our workers': it runs elsewhere, and webhooks say how it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
+    /// If no worker takes it within so many milliseconds, it may run elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow_ms: Option<u64>,
     /// A simulated bot attended, or tried to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub simulated: bool,
@@ -55,6 +61,9 @@ pub struct Session {
     pub lease: Option<Lease>,
     /// Sequence number of the last event.
     pub sequence: u64,
+    /// How many events there were that are beside the sequence ([`event::ASIDE`](crate::event::ASIDE)).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub asides: u64,
     /// Time of the last event; later ones are never earlier.
     pub last_event_at: Timestamp,
     /// Somebody asked it to leave.
@@ -118,6 +127,20 @@ pub struct MediaPlan {
     /// Live words, if asked for. Without a post-call plan the transcript is made of them.
     #[serde(default)]
     pub streaming: Option<TranscriptPlan>,
+    /// Who is told at once of people who come and go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<ParticipantHook>,
+}
+
+/// An address that is told of people who come or go.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ParticipantHook {
+    /// Where.
+    pub url: Url,
+    /// Of those who come.
+    pub joins: bool,
+    /// Of those who go.
+    pub leaves: bool,
 }
 
 impl MediaPlan {
@@ -276,10 +299,19 @@ pub struct NewSession {
     pub deduplication_key: Option<String>,
     /// A bot that is lost after it was let in is sent in again, once.
     pub rejoin: bool,
+    /// It runs elsewhere.
+    pub remote: Option<Remote>,
+    /// If no worker takes it within this time, it may run elsewhere.
+    pub overflow: Option<std::time::Duration>,
     /// Join later; a time not after `now` means at once.
     pub join_at: Option<Timestamp>,
     /// A fresh id for the transcript, used only if the plan owes one.
     pub transcript_id: TranscriptId,
     /// How long record and media are kept after creation or, if later, the end of the call.
     pub retention: std::time::Duration,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -14,7 +14,6 @@ use muster_server::supervise::Shutdown;
 use muster_session::{Timestamp, WorkerId};
 use muster_store::SessionStore;
 use muster_store::faulty::FaultyStore;
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::bots::ScriptedBots;
@@ -97,12 +96,11 @@ impl Parts {
         let store: Arc<dyn SessionStore> = Arc::new(WatchedStore::new(Arc::clone(world), life));
         let queue: Arc<dyn Queue> = Arc::new(WatchedQueue::new(Arc::clone(world), life));
         let told = Arc::clone(&clock);
-        let backend = Backend {
-            store: Arc::new(FaultyStore::new(store, Arc::clone(&plan))),
-            queue: JobQueue::new(Arc::new(FaultyQueue::new(queue, plan))),
-            clock: Clock::new(move || told()),
-            nudge: Arc::new(Notify::new()),
-        };
+        let backend = Backend::new(
+            Arc::new(FaultyStore::new(store, Arc::clone(&plan))),
+            JobQueue::new(Arc::new(FaultyQueue::new(queue, plan))),
+            Clock::new(move || told()),
+        );
         Self { world: Arc::clone(world), life, backend, clock, shutdown: Shutdown::default() }
     }
 

@@ -40,6 +40,9 @@ pub struct Process {
     pub shutdown: Shutdown,
 }
 
+/// Longer than any run.
+const KEEP_RECEIVED: Duration = Duration::from_secs(7 * 86_400);
+
 impl Process {
     /// Does what `role` does until it is drained and its last bot ended. Dropping the future is the death of the process.
     pub async fn run(self, role: Role) {
@@ -116,7 +119,7 @@ impl Process {
         let (backend, leading, shutdown) = (self.backend.clone(), leadership.clone(), self.shutdown.clone());
         let storage: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         supervisor.run("control", OnFailure::Restart, move || {
-            roles::control::run(backend.clone(), Arc::clone(&storage), leading.clone(), shutdown.clone())
+            roles::control::run(backend.clone(), Arc::clone(&storage), leading.clone(), KEEP_RECEIVED, shutdown.clone())
         });
         leadership
     }

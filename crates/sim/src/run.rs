@@ -264,6 +264,8 @@ fn new_session(world: &World, index: usize, meeting: &plot::Meeting, now: muster
         media: MediaPlan::default(),
         deduplication_key: None,
         rejoin: true,
+        remote: None,
+        overflow: None,
         join_at: meeting.join_in.map(|pause| now + pause),
         transcript_id: TranscriptId::from_uuid(world.id()),
         retention: Duration::from_secs(7 * 86_400),

@@ -67,6 +67,28 @@ pub(crate) fn has_attributes(record: &str, wanted: &[(String, Value)]) -> Result
     Ok(wanted.iter().all(|(key, value)| custom_attributes.get(key) == Some(value)))
 }
 
+/// Largest page.
+pub(crate) const PAGE_MAX: u32 = 1_000;
+
+/// The first of what is found, as many as a page may have, and where the next page begins if there is more.
+pub(crate) fn page<T>(
+    found: impl IntoIterator<Item = Result<(Cursor, T), StoreError>>,
+    limit: u32,
+) -> Result<(Vec<T>, Option<String>), StoreError> {
+    let limit = limit.clamp(1, PAGE_MAX) as usize;
+    let (mut page, mut last) = (Vec::new(), None);
+    for entry in found {
+        let (cursor, entry) = entry?;
+        // One too many: that is how it is known that there is a next page.
+        if page.len() == limit {
+            return Ok((page, last.map(|cursor: Cursor| cursor.write())));
+        }
+        page.push(entry);
+        last = Some(cursor);
+    }
+    Ok((page, None))
+}
+
 /// Where a page ended: the place of its last record.
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor {

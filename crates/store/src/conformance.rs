@@ -9,10 +9,13 @@
 //! The store is told the time, so nothing here waits.
 
 mod client;
+mod endpoints;
 mod faults;
 mod fleet;
+mod inbox;
 mod leases;
 mod ledger;
+mod ledgers;
 mod lookups;
 pub(crate) mod samples;
 mod writes;
@@ -25,18 +28,29 @@ use muster_faults::Fault;
 
 use crate::SessionStore;
 
+pub use endpoints::{
+    a_notice_is_delivered_and_gone, a_notice_is_made_at_least_once, s16_each_address_has_a_delivery,
+    s17_endpoints_compare_and_swap,
+};
 pub use faults::Under;
 pub use fleet::{s13_one_owner_leads_at_a_time, s14_workers_are_known_by_their_beats};
+pub use inbox::{
+    inbox_filters_select, s18_a_webhook_takes_effect_once, the_inbox_is_counted, the_inbox_is_forgotten_oldest_first,
+};
 pub use leases::{s06_renewals_change_no_version, s15_a_lost_lease_logs_nothing, stop_requests_reach_the_renewal};
 pub use ledger::{
-    an_attempt_is_recorded_at_least_once, attempts_and_replays_are_recorded,
+    an_attempt_is_recorded_at_least_once, attempts_and_resends_are_recorded,
     deliveries_go_to_the_events_own_address_first, s10_promises_stay_until_settled,
     s11_pending_deliveries_come_in_sequence, s12_a_delete_leaves_only_what_was_promised,
+};
+pub use ledgers::{
+    a_resend_is_made_whoever_hears_of_it, ledger_filters_select, s19_ledgers_and_inboxes_are_newest_first,
+    s20_what_is_postponed_waits,
 };
 pub use lookups::{
     filters_select, keys_are_kept_by_hash, logs_are_read_back_in_order, s05_a_read_sees_the_write_before_it,
     s07_tenants_do_not_see_each_other, s08_pages_are_newest_first_and_complete, s09_the_control_role_finds_what_is_due,
-    states_are_counted,
+    s21_a_session_is_found_by_its_bot_elsewhere, states_are_counted,
 };
 pub use writes::{
     s01_acknowledged_writes_survive, s02_one_idempotency_key_makes_one_bot, s03_deduplication_keys_bind_to_a_meeting,
@@ -102,11 +116,24 @@ macro_rules! store_conformance {
             s13_one_owner_leads_at_a_time
             s14_workers_are_known_by_their_beats
             s15_a_lost_lease_logs_nothing
+            s16_each_address_has_a_delivery
+            s17_endpoints_compare_and_swap
+            s18_a_webhook_takes_effect_once
+            s19_ledgers_and_inboxes_are_newest_first
+            s20_what_is_postponed_waits
+            s21_a_session_is_found_by_its_bot_elsewhere
             stop_requests_reach_the_renewal
             deliveries_go_to_the_events_own_address_first
-            attempts_and_replays_are_recorded
+            attempts_and_resends_are_recorded
             an_attempt_is_recorded_at_least_once
+            a_resend_is_made_whoever_hears_of_it
+            a_notice_is_delivered_and_gone
+            a_notice_is_made_at_least_once
             filters_select
+            ledger_filters_select
+            inbox_filters_select
+            the_inbox_is_counted
+            the_inbox_is_forgotten_oldest_first
             states_are_counted
             logs_are_read_back_in_order
             keys_are_kept_by_hash

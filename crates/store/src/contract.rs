@@ -1,11 +1,14 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_session::event::Event;
 use muster_session::job::Job;
-use muster_session::{BotId, Fault, Session, State, TenantId, Timestamp, WorkerId};
+use muster_session::{BotId, EndpointId, Fault, Outcome, Session, State, TenantId, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+use crate::{Endpoint, InboxCount, InboxEntry, InboxPage, InboxQuery};
 
 /// Durable, versioned session records with an outbox.
 ///
@@ -39,6 +42,18 @@ use url::Url;
 ///     [`drain_worker`](Self::drain_worker) is in the answer of every beat after.
 /// 15. [`append_log`](Self::append_log) writes for whoever holds the session's lease. With another fencing token than that of
 ///     the current lease it answers [`StoreError::Fenced`] and writes nothing; so it does when there is no lease or no record.
+/// 16. Each event of a write becomes one pending delivery for each of its [`addresses`](crate::addresses), in the same step.
+/// 17. [`put_endpoint`](Self::put_endpoint) writes if the stored version equals the endpoint's (0: there is none of this id),
+///     and answers [`StoreError::Conflict`] with nothing written otherwise. The new version is the old one plus one.
+/// 18. The key of an inbox entry is taken once, for as long as the entry is there: a [`commit`](Self::commit) or a
+///     [`create`](Self::create) with an entry whose key is taken answers [`StoreError::Seen`], whatever else it would answer,
+///     and writes nothing at all; and [`receive`](Self::receive) answers false.
+/// 19. [`ledger`](Self::ledger) and [`inbox`](Self::inbox) answer a tenant's own, newest first, each entry once over all pages
+///     of one cursor chain.
+/// 20. A delivery that was [postponed](Self::postpone) is due no sooner than it was postponed to, and no attempt is counted.
+/// 21. [`find_remote`](Self::find_remote) finds a session by what its record says of its [`remote`](Session::remote) bot, from
+///     the write on that says it, as long as the record is there, even if it says something else by then. Of several sessions
+///     it is the first that said it.
 #[async_trait]
 pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
     /// Creates a session (version 1) with the events and jobs of its creation.
@@ -68,6 +83,9 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
         leases: &[LeaseRenewal],
         until: Timestamp,
     ) -> Result<Vec<Renewed>, StoreError>;
+
+    /// The session whose bot is known to a source under this id.
+    async fn find_remote(&self, source: &str, id: &str) -> Result<Option<Session>, StoreError>;
 
     /// A page of a tenant's sessions.
     async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError>;
@@ -108,8 +126,51 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
     /// The ledger: deliveries of a bot, oldest first, with their attempts.
     async fn deliveries(&self, bot: BotId) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Makes settled deliveries of a bot pending again (all, or the one with this sequence); answers how many.
-    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError>;
+    /// Makes settled ones of these deliveries pending again, due at `now`, with their failures forgotten; answers how many.
+    async fn resend(&self, deliveries: &[u64], now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Makes those of these deliveries that are pending due no sooner than `until`. Others, and unknown ids, are ignored.
+    async fn postpone(&self, deliveries: &[u64], until: Timestamp) -> Result<(), StoreError>;
+
+    /// A page of a tenant's deliveries, of all its bots.
+    async fn ledger(&self, tenant: &TenantId, query: &LedgerQuery) -> Result<LedgerPage, StoreError>;
+
+    /// Adds pending deliveries of an event that is about no session: one for each of these endpoints that takes it. Once settled
+    /// they are gone.
+    async fn notify(
+        &self,
+        tenant: &TenantId,
+        event: Event,
+        endpoints: &[Endpoint],
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Writes an endpoint by compare-and-swap. Answers it with its new version.
+    async fn put_endpoint(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError>;
+
+    /// The endpoint with this id, whoever owns it.
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+
+    /// A tenant's endpoints, oldest first.
+    async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<Endpoint>, StoreError>;
+
+    /// Removes an endpoint of this tenant; true if it was there. Its deliveries stay.
+    async fn delete_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError>;
+
+    /// Keeps a webhook that came in and changes no session; false if its key is taken.
+    async fn receive(&self, entry: InboxEntry) -> Result<bool, StoreError>;
+
+    /// The inbox entry with this key.
+    async fn received(&self, key: &str) -> Result<Option<InboxEntry>, StoreError>;
+
+    /// A page of a tenant's inbox.
+    async fn inbox(&self, tenant: &TenantId, query: &InboxQuery) -> Result<InboxPage, StoreError>;
+
+    /// A tenant's inbox in numbers, by source and outcome; none that is zero.
+    async fn inbox_counts(&self, tenant: &TenantId) -> Result<Vec<InboxCount>, StoreError>;
+
+    /// Removes at most `limit` inbox entries, of all tenants, that were received before this; answers how many.
+    async fn forget_received(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 
     /// Appends lines to a bot's log (participants, chat, notes), for reading back in order, under the token that the
     /// session was acquired with. A (kind, key) that is there already is not appended again. A lease that is lost while
@@ -157,8 +218,12 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
 pub struct Commit {
     /// The record, with the version it was read at.
     pub session: Session,
-    /// Webhooks; each becomes a pending delivery if it has an address ([`Event::to`] or the record's `callback_url`).
+    /// Webhooks; each becomes a pending delivery for each of its [`addresses`](crate::addresses).
     pub events: Vec<Event>,
+    /// The endpoints of the session's tenant.
+    pub endpoints: Arc<[Endpoint]>,
+    /// The webhook that came in and caused this.
+    pub inbox: Option<InboxEntry>,
     /// Jobs, each after a pause.
     pub jobs: Vec<(Job, Duration)>,
     /// The time of the write.
@@ -171,8 +236,9 @@ pub struct Commit {
 impl Commit {
     /// From what the machine answered.
     #[must_use]
-    pub fn new(session: Session, outcome: muster_session::Outcome, now: Timestamp) -> Self {
-        Self { session, events: outcome.events, jobs: outcome.jobs, now, lease_seen: None }
+    pub fn new(session: Session, outcome: Outcome, now: Timestamp) -> Self {
+        let Outcome { events, jobs } = outcome;
+        Self { session, events, endpoints: Arc::default(), inbox: None, jobs, now, lease_seen: None }
     }
 }
 
@@ -265,6 +331,10 @@ pub struct Delivery {
     pub tenant: TenantId,
     /// Where it goes.
     pub url: Url,
+    /// The endpoint whose address that was when it was made; none for an address of the bot's own.
+    pub endpoint: Option<EndpointId>,
+    /// When it was made.
+    pub made_at: Timestamp,
     /// What is sent.
     pub event: Event,
     /// How far it is.
@@ -288,6 +358,69 @@ pub enum DeliveryStatus {
     Delivered,
     /// Given up: schedule used up, or the receiver said 410.
     Failed,
+}
+
+/// Names of [`DeliveryStatus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Waits for its next attempt.
+    Pending,
+    /// A 2xx was received.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
+impl DeliveryState {
+    /// The name in storage and on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl DeliveryStatus {
+    /// Its name.
+    #[must_use]
+    pub const fn state(self) -> DeliveryState {
+        match self {
+            Self::Pending { .. } => DeliveryState::Pending,
+            Self::Delivered => DeliveryState::Delivered,
+            Self::Failed => DeliveryState::Failed,
+        }
+    }
+}
+
+/// A filter over a tenant's deliveries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerQuery {
+    /// Only in this state.
+    pub state: Option<DeliveryState>,
+    /// Only of this endpoint.
+    pub endpoint: Option<EndpointId>,
+    /// Only of this event, by `event` or `bot_event`.
+    pub event: Option<String>,
+    /// Made at or after.
+    pub from: Option<Timestamp>,
+    /// Made before.
+    pub to: Option<Timestamp>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// Page size, 1 to 1,000.
+    pub limit: u32,
+}
+
+/// One page.
+#[derive(Clone, Debug)]
+pub struct LedgerPage {
+    /// Newest first.
+    pub deliveries: Vec<Delivery>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
 }
 
 /// One attempt at a delivery.
@@ -371,6 +504,9 @@ pub enum StoreError {
     /// There is no such record.
     #[error("there is no such record")]
     Missing,
+    /// The webhook that was to take effect has done so before: nothing is left to do.
+    #[error("the webhook has taken effect before")]
+    Seen,
     /// The lease that the write was made under is lost: somebody else runs the session, or nobody. End the bot.
     #[error("the lease is lost")]
     Fenced,
@@ -400,7 +536,7 @@ impl StoreError {
     pub const fn fault(&self) -> Fault {
         match self {
             Self::BadCursor | Self::Missing => Fault::Customer,
-            Self::Conflict | Self::Fenced | Self::Unavailable { .. } | Self::Corrupt { .. } => Fault::Us,
+            Self::Conflict | Self::Seen | Self::Fenced | Self::Unavailable { .. } | Self::Corrupt { .. } => Fault::Us,
         }
     }
 }

@@ -4,8 +4,11 @@
 //! | --- | --- | --- |
 //! | record, lease of a session | `bot#ID` | `s#record`, `s#lease` |
 //! | its deliveries, in order of sequence | `bot#ID` | `d#SEQUENCE#ID` |
+//! | deliveries that are to be made of an event with very many addresses | `bot#ID` | `d#!SEQUENCE#ID` |
 //! | its log, a line each | `bot#ID` | `l#LENGTH#KIND#KEY` |
-//! | whose a transcript, a delivery, a key is | `transcript#ID`, `delivery#ID`, `idempotency#…`, `deduplication#…` | `at` |
+//! | whose a transcript, an id elsewhere, a delivery, a key is | `transcript#ID`, `remote#…`, `delivery#ID`, `idempotency#…`, `deduplication#…` | `at` |
+//! | endpoints, by id and with those of their tenant | `endpoint#ID`, `endpoints#TENANT` | `at`, `ID` |
+//! | webhooks that came in | `inbox#KEY` | `at` |
 //! | jobs that wait to be enqueued | `outbox#SHARD` | `ID`, which sorts by when it is due |
 //! | API keys | `keys` | `HASH` |
 //! | workers | `workers` | `ID` |
@@ -14,13 +17,14 @@
 //!
 //! What has to agree is written in one transaction, with conditions on what was read; a token that the SDK gives each keeps
 //! one that is sent twice from happening twice. A transaction has at most 100 items and 4 MB, an item at most 400 KB: a write
-//! beyond that is refused before it is sent, and says which item it is.
+//! beyond that is refused before it is sent, and says which item it is. Only webhooks may be more: what does not fit is written
+//! as one item for each event, and made deliveries right after, or by whoever looks first (see `fan`).
 //!
 //! # What is read how
 //!
-//! Whatever has a key is read from the table, consistently: records, deliveries of a bot, logs, keys, the outbox (contract 5).
-//! Pages of a list, the lookups of the control role, bots with due deliveries and counts go through indexes, which follow the
-//! table by some milliseconds. An index only says which records to look at: each is then read consistently and left out if it
+//! Whatever has a key is read from the table, consistently: records, deliveries of a bot, logs, keys, endpoints, the outbox
+//! (contract 5). Pages of a list, of the ledger and of the inbox, the lookups of the control role, bots with due deliveries and
+//! counts go through indexes, which follow the table by some milliseconds. An index only says which records to look at: each is then read consistently and left out if it
 //! is no longer what the index said. So what is answered is true; what was written a moment ago may be missing, and comes
 //! with the next look. Every index is spread over eight shards, asked side by side and merged, so that no partition takes
 //! all the load.
@@ -28,14 +32,22 @@
 //! Requests that DynamoDB throttles are repeated with growing pauses and counted ([`DynamoStore::throttled`]); so are
 //! transactions that others are in the way of.
 //!
+//! The index by state also has deliveries and webhooks that came in, by tenant and time; that by retirement has webhooks that
+//! came in by age. Their partitions have names of their own, so what looks for sessions does not meet them.
+//!
 //! Equal times sort by id, which for new bots is the order of their making. Time to live removes only settled deliveries
-//! that should have gone with their record 30 days before, as after a crash in the middle of a deletion.
+//! that should have gone with their record 30 days before, as after a crash in the middle of a deletion, and webhooks that came
+//! in 400 days before.
 
 mod deliveries;
+mod endpoints;
+mod fan;
 mod fleet;
 mod ids;
+mod inbox;
 mod item;
 mod keys;
+mod ledger;
 mod list;
 mod log;
 mod merge;
@@ -52,11 +64,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_aws::{AwsSettings, SetupError};
-use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
+use muster_session::event::Event;
+use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
-    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
+    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
+    Renewed, SessionStore, StoreError, WorkerRecord,
 };
 use ids::Ids;
 use item::Key;
@@ -152,6 +166,11 @@ impl SessionStore for DynamoStore {
         sessions::renew(&self.table, owner, leases, until).await
     }
 
+    async fn find_remote(&self, source: &str, id: &str) -> Result<Option<Session>, StoreError> {
+        let Some(at) = self.table.get(Key::remote(source, id)).await? else { return Ok(None) };
+        self.get(item::parse("the bot of a bot elsewhere", item::text(&at, "bot")?)?).await
+    }
+
     async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
         list::page(&self.table, tenant, query).await
     }
@@ -190,7 +209,7 @@ impl SessionStore for DynamoStore {
     }
 
     async fn pending_deliveries(&self, bot: BotId, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-        deliveries::pending(&self.table, bot, limit).await
+        deliveries::pending(&self.table, &self.ids, bot, limit).await
     }
 
     async fn bots_with_due_deliveries(&self, now: Timestamp, limit: u32) -> Result<Vec<BotId>, StoreError> {
@@ -204,11 +223,65 @@ impl SessionStore for DynamoStore {
     }
 
     async fn deliveries(&self, bot: BotId) -> Result<Vec<Delivery>, StoreError> {
-        deliveries::all(&self.table, bot).await
+        deliveries::all(&self.table, &self.ids, bot).await
     }
 
-    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
-        deliveries::replay(&self.table, bot, sequence, now).await
+    async fn resend(&self, deliveries: &[u64], now: Timestamp) -> Result<u64, StoreError> {
+        deliveries::resend(&self.table, deliveries, now).await
+    }
+
+    async fn postpone(&self, deliveries: &[u64], until: Timestamp) -> Result<(), StoreError> {
+        deliveries::postpone(&self.table, deliveries, until).await
+    }
+
+    async fn ledger(&self, tenant: &TenantId, query: &LedgerQuery) -> Result<LedgerPage, StoreError> {
+        ledger::page(&self.table, tenant, query).await
+    }
+
+    async fn notify(
+        &self,
+        tenant: &TenantId,
+        event: Event,
+        endpoints: &[Endpoint],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        deliveries::notify(&self.table, &self.ids, tenant, &event, endpoints, now).await
+    }
+
+    async fn put_endpoint(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        endpoints::put(&self.table, endpoint).await
+    }
+
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        endpoints::get(&self.table, id).await
+    }
+
+    async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<Endpoint>, StoreError> {
+        endpoints::of_tenant(&self.table, tenant).await
+    }
+
+    async fn delete_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {
+        endpoints::delete(&self.table, tenant, id).await
+    }
+
+    async fn receive(&self, entry: InboxEntry) -> Result<bool, StoreError> {
+        inbox::receive(&self.table, &entry).await
+    }
+
+    async fn received(&self, key: &str) -> Result<Option<InboxEntry>, StoreError> {
+        inbox::by_key(&self.table, key).await
+    }
+
+    async fn inbox(&self, tenant: &TenantId, query: &InboxQuery) -> Result<InboxPage, StoreError> {
+        inbox::page(&self.table, tenant, query).await
+    }
+
+    async fn inbox_counts(&self, tenant: &TenantId) -> Result<Vec<InboxCount>, StoreError> {
+        inbox::counts(&self.table, tenant).await
+    }
+
+    async fn forget_received(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        inbox::forget(&self.table, before, limit).await
     }
 
     async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {

@@ -4,9 +4,13 @@
 //! at every write, with one exception: `lease_until` may run ahead of the record, because renewals move only the column.
 //! Reading a record puts it back, and a commit never moves it backwards for the same lease.
 
+mod conditions;
 mod deliveries;
+mod endpoints;
 mod fleet;
+mod inbox;
 mod keys;
+mod ledger;
 mod list;
 mod log;
 mod outbox;
@@ -20,11 +24,13 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use muster_embedded::{Database, Durability, OpenError, SchemaVersion};
-use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
+use muster_session::event::Event;
+use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
-    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
+    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
+    Renewed, SessionStore, StoreError, WorkerRecord,
 };
 
 /// The file in the data directory.
@@ -95,6 +101,11 @@ impl SessionStore for EmbeddedStore {
         self.database.write(move |c| sessions::renew(c, &owner, &leases, until)).await
     }
 
+    async fn find_remote(&self, source: &str, id: &str) -> Result<Option<Session>, StoreError> {
+        let (source, id) = (source.to_owned(), id.to_owned());
+        self.database.read(move |c| sessions::by_remote(c, &source, &id)).await
+    }
+
     async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
         let (tenant, query) = (tenant.clone(), query.clone());
         self.database.read(move |c| list::page(c, &tenant, &query)).await
@@ -153,8 +164,71 @@ impl SessionStore for EmbeddedStore {
         self.database.read(move |c| deliveries::all(c, bot)).await
     }
 
-    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
-        self.database.write(move |c| deliveries::replay(c, bot, sequence, now)).await
+    async fn resend(&self, deliveries: &[u64], now: Timestamp) -> Result<u64, StoreError> {
+        let ids = deliveries.to_vec();
+        self.database.write(move |c| deliveries::resend(c, &ids, now)).await
+    }
+
+    async fn postpone(&self, deliveries: &[u64], until: Timestamp) -> Result<(), StoreError> {
+        let ids = deliveries.to_vec();
+        self.database.write(move |c| deliveries::postpone(c, &ids, until)).await
+    }
+
+    async fn ledger(&self, tenant: &TenantId, query: &LedgerQuery) -> Result<LedgerPage, StoreError> {
+        let (tenant, query) = (tenant.clone(), query.clone());
+        self.database.read(move |c| ledger::page(c, &tenant, &query)).await
+    }
+
+    async fn notify(
+        &self,
+        tenant: &TenantId,
+        event: Event,
+        endpoints: &[Endpoint],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (tenant, endpoints) = (tenant.clone(), endpoints.to_vec());
+        self.database.write(move |c| deliveries::add(c, &tenant, &event, (None, &endpoints), now)).await
+    }
+
+    async fn put_endpoint(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        self.database.write(move |c| endpoints::put(c, endpoint)).await
+    }
+
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        self.database.read(move |c| endpoints::get(c, id)).await
+    }
+
+    async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<Endpoint>, StoreError> {
+        let tenant = tenant.clone();
+        self.database.read(move |c| endpoints::of_tenant(c, &tenant)).await
+    }
+
+    async fn delete_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {
+        let tenant = tenant.clone();
+        self.database.write(move |c| endpoints::delete(c, &tenant, id)).await
+    }
+
+    async fn receive(&self, entry: InboxEntry) -> Result<bool, StoreError> {
+        self.database.write(move |c| inbox::receive(c, &entry)).await
+    }
+
+    async fn received(&self, key: &str) -> Result<Option<InboxEntry>, StoreError> {
+        let key = key.to_owned();
+        self.database.read(move |c| inbox::by_key(c, &key)).await
+    }
+
+    async fn inbox(&self, tenant: &TenantId, query: &InboxQuery) -> Result<InboxPage, StoreError> {
+        let (tenant, query) = (tenant.clone(), query.clone());
+        self.database.read(move |c| inbox::page(c, &tenant, &query)).await
+    }
+
+    async fn inbox_counts(&self, tenant: &TenantId) -> Result<Vec<InboxCount>, StoreError> {
+        let tenant = tenant.clone();
+        self.database.read(move |c| inbox::counts(c, &tenant)).await
+    }
+
+    async fn forget_received(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.database.write(move |c| inbox::forget(c, before, limit)).await
     }
 
     async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {

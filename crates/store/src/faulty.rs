@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use muster_faults::Plan;
-use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
+use muster_session::event::Event;
+use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
-    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
+    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
+    Renewed, SessionStore, StoreError, WorkerRecord,
 };
 
 /// A [`SessionStore`] whose calls meet the faults of a [`Plan`]. The plan is asked by the name of the method.
@@ -76,6 +78,10 @@ impl SessionStore for FaultyStore {
         self.call("renew", || self.store.renew(owner, leases, until)).await
     }
 
+    async fn find_remote(&self, source: &str, id: &str) -> Result<Option<Session>, StoreError> {
+        self.call("find_remote", || self.store.find_remote(source, id)).await
+    }
+
     async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
         self.call("list", || self.store.list(tenant, query)).await
     }
@@ -128,8 +134,62 @@ impl SessionStore for FaultyStore {
         self.call("deliveries", || self.store.deliveries(bot)).await
     }
 
-    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
-        self.call("replay", || self.store.replay(bot, sequence, now)).await
+    async fn resend(&self, deliveries: &[u64], now: Timestamp) -> Result<u64, StoreError> {
+        self.call("resend", || self.store.resend(deliveries, now)).await
+    }
+
+    async fn postpone(&self, deliveries: &[u64], until: Timestamp) -> Result<(), StoreError> {
+        self.call("postpone", || self.store.postpone(deliveries, until)).await
+    }
+
+    async fn ledger(&self, tenant: &TenantId, query: &LedgerQuery) -> Result<LedgerPage, StoreError> {
+        self.call("ledger", || self.store.ledger(tenant, query)).await
+    }
+
+    async fn notify(
+        &self,
+        tenant: &TenantId,
+        event: Event,
+        endpoints: &[Endpoint],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.call("notify", || self.store.notify(tenant, event.clone(), endpoints, now)).await
+    }
+
+    async fn put_endpoint(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        self.call("put_endpoint", || self.store.put_endpoint(endpoint.clone())).await
+    }
+
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        self.call("endpoint", || self.store.endpoint(id)).await
+    }
+
+    async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<Endpoint>, StoreError> {
+        self.call("endpoints", || self.store.endpoints(tenant)).await
+    }
+
+    async fn delete_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {
+        self.call("delete_endpoint", || self.store.delete_endpoint(tenant, id)).await
+    }
+
+    async fn receive(&self, entry: InboxEntry) -> Result<bool, StoreError> {
+        self.call("receive", || self.store.receive(entry.clone())).await
+    }
+
+    async fn received(&self, key: &str) -> Result<Option<InboxEntry>, StoreError> {
+        self.call("received", || self.store.received(key)).await
+    }
+
+    async fn inbox(&self, tenant: &TenantId, query: &InboxQuery) -> Result<InboxPage, StoreError> {
+        self.call("inbox", || self.store.inbox(tenant, query)).await
+    }
+
+    async fn inbox_counts(&self, tenant: &TenantId) -> Result<Vec<InboxCount>, StoreError> {
+        self.call("inbox_counts", || self.store.inbox_counts(tenant)).await
+    }
+
+    async fn forget_received(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.call("forget_received", || self.store.forget_received(before, limit)).await
     }
 
     async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {

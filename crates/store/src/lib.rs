@@ -17,8 +17,10 @@ mod contract;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod embedded;
+mod endpoint;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
+mod inbox;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 #[cfg(test)]
@@ -26,9 +28,11 @@ mod model;
 pub mod redis;
 
 pub use contract::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
-    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryState, DeliveryStatus, KnownWorker, LeaseRenewal,
+    LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
 };
 #[cfg(feature = "aws")]
 pub use dynamodb::{DynamoSettings, DynamoStore};
+pub use endpoint::{Disabled, Endpoint, EndpointSecret, addresses};
+pub use inbox::{InboxCount, InboxEntry, InboxOutcome, InboxPage, InboxQuery};
 pub use redis::RedisStore;

@@ -10,20 +10,25 @@ mod rest;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
+use muster_session::event::Event;
+use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
+use crate::codec::Cursor;
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
-    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
+    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
+    Renewed, SessionStore, StoreError, WorkerRecord,
 };
 use ledger::Ledgers;
 use rest::{Fleet, Logs, Outbox};
 use sessions::Sessions;
+use webhooks::{Endpoints, Inbox};
 
 /// A [`SessionStore`] in memory. Clones share what is stored.
 #[derive(Clone, Default)]
@@ -38,6 +43,8 @@ struct Contents {
     ledgers: Ledgers,
     logs: Logs,
     fleet: Fleet,
+    endpoints: Endpoints,
+    inbox: Inbox,
 }
 
 impl MemoryStore {
@@ -60,6 +67,7 @@ impl fmt::Debug for MemoryStore {
 
 impl Contents {
     fn create(&mut self, mut commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
+        self.is_news(commit.inbox.as_ref())?;
         let session = commit.session.clone();
         let created = self.sessions.create(session, guard)?;
         if let Created::New(session) = &created {
@@ -70,16 +78,27 @@ impl Contents {
     }
 
     fn commit(&mut self, mut commit: Commit) -> Result<Session, StoreError> {
+        self.is_news(commit.inbox.as_ref())?;
         let session = self.sessions.commit(commit.session, commit.lease_seen)?;
         commit.session = session.clone();
         self.consequences(commit);
         Ok(session)
     }
 
+    fn is_news(&self, entry: Option<&InboxEntry>) -> Result<(), StoreError> {
+        if entry.is_some_and(|entry| self.inbox.has(&entry.key)) { Err(StoreError::Seen) } else { Ok(()) }
+    }
+
     /// What belongs to the same write as the record.
     fn consequences(&mut self, commit: Commit) {
-        self.ledgers.add(&commit.session, commit.events, commit.now);
+        let addresses = (commit.session.callback_url.as_ref(), &*commit.endpoints);
+        for event in &commit.events {
+            self.ledgers.add(&commit.session.tenant, event, addresses, commit.now);
+        }
         self.outbox.add(commit.jobs, commit.now);
+        if let Some(entry) = commit.inbox {
+            self.inbox.receive(entry);
+        }
     }
 
     fn delete(&mut self, bot: BotId) -> bool {
@@ -126,6 +145,10 @@ impl SessionStore for MemoryStore {
         until: Timestamp,
     ) -> Result<Vec<Renewed>, StoreError> {
         Ok(self.with(|all| leases.iter().map(|lease| all.sessions.renew(owner, *lease, until)).collect()))
+    }
+
+    async fn find_remote(&self, source: &str, id: &str) -> Result<Option<Session>, StoreError> {
+        Ok(self.with(|all| all.sessions.by_remote(source, id).cloned()))
     }
 
     async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
@@ -186,8 +209,64 @@ impl SessionStore for MemoryStore {
         Ok(self.with(|all| all.ledgers.all(bot)))
     }
 
-    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
-        Ok(self.with(|all| all.ledgers.replay(bot, sequence, now)))
+    async fn resend(&self, deliveries: &[u64], now: Timestamp) -> Result<u64, StoreError> {
+        Ok(self.with(|all| all.ledgers.resend(deliveries, now)))
+    }
+
+    async fn postpone(&self, deliveries: &[u64], until: Timestamp) -> Result<(), StoreError> {
+        self.with(|all| all.ledgers.postpone(deliveries, until));
+        Ok(())
+    }
+
+    async fn ledger(&self, tenant: &TenantId, query: &LedgerQuery) -> Result<LedgerPage, StoreError> {
+        self.with(|all| all.ledgers.page(tenant, query))
+    }
+
+    async fn notify(
+        &self,
+        tenant: &TenantId,
+        event: Event,
+        endpoints: &[Endpoint],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.with(|all| all.ledgers.add(tenant, &event, (None, endpoints), now));
+        Ok(())
+    }
+
+    async fn put_endpoint(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        self.with(|all| all.endpoints.put(endpoint))
+    }
+
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        Ok(self.with(|all| all.endpoints.get(id)))
+    }
+
+    async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<Endpoint>, StoreError> {
+        Ok(self.with(|all| all.endpoints.of_tenant(tenant)))
+    }
+
+    async fn delete_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {
+        Ok(self.with(|all| all.endpoints.delete(tenant, id)))
+    }
+
+    async fn receive(&self, entry: InboxEntry) -> Result<bool, StoreError> {
+        Ok(self.with(|all| all.inbox.receive(entry)))
+    }
+
+    async fn received(&self, key: &str) -> Result<Option<InboxEntry>, StoreError> {
+        Ok(self.with(|all| all.inbox.by_key(key)))
+    }
+
+    async fn inbox(&self, tenant: &TenantId, query: &InboxQuery) -> Result<InboxPage, StoreError> {
+        self.with(|all| all.inbox.page(tenant, query))
+    }
+
+    async fn inbox_counts(&self, tenant: &TenantId) -> Result<Vec<InboxCount>, StoreError> {
+        Ok(self.with(|all| all.inbox.counts(tenant)))
+    }
+
+    async fn forget_received(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        Ok(self.with(|all| all.inbox.forget(before, limit)))
     }
 
     async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {
@@ -243,4 +322,21 @@ impl SessionStore for MemoryStore {
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// A time, and a number among equal ones.
+type Place = (Timestamp, u64);
+
+/// The place before which the newest entry of a page is.
+fn end(to: Option<Timestamp>, cursor: Option<&str>) -> Result<Place, StoreError> {
+    const AFTER_ALL: Place = (Timestamp::from_millis(i64::MAX), u64::MAX);
+    let before = to.map_or(AFTER_ALL, |to| (to, 0));
+    let Some(text) = cursor else { return Ok(before) };
+    let Cursor { created_at, seq } = Cursor::read(text).ok_or(StoreError::BadCursor)?;
+    let seq = u64::try_from(seq).map_err(|_| StoreError::BadCursor)?;
+    Ok(before.min((Timestamp::from_millis(created_at), seq)))
+}
+
+fn cursor((at, seq): Place) -> Cursor {
+    Cursor { created_at: at.as_millis(), seq: seq.cast_signed() }
 }

@@ -1,14 +1,18 @@
 //! Random operations on a store and on plain lists, compared after each.
 
 mod lists;
+mod op;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lists::Lists;
 use muster_session::protocol::Report;
-use muster_session::{ArtifactKind, ArtifactState, BotId, EndReason, Input, Session, TenantId, Timestamp, WorkerId};
-use proptest::prelude::*;
+use muster_session::{
+    ArtifactKind, ArtifactState, BotId, EndReason, Input, Remote, Session, TenantId, Timestamp, WorkerId,
+};
+use op::{Move, New, OWNERS, Op, PLATFORMS, REMOTES, TENANTS, op};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::json;
 use uuid::Uuid;
@@ -16,97 +20,8 @@ use uuid::Uuid;
 use crate::conformance::Fixture;
 use crate::conformance::samples::{LEASE, START, acquire, creation, new_session, report};
 use crate::{
-    Attempt, Commit, CreateGuard, Created, DeliveryStatus, LeaseRenewal, ListQuery, LogEntry, Renewed, SessionStore,
-    StoreError,
+    Commit, CreateGuard, Created, InboxOutcome, LeaseRenewal, ListQuery, LogEntry, Renewed, SessionStore, StoreError,
 };
-
-#[derive(Clone, Debug)]
-enum Op {
-    Create(New),
-    /// Moves one of the sessions on, where the machine allows it; `stale` with a version that it had before.
-    Move {
-        which: usize,
-        how: usize,
-        stale: bool,
-    },
-    Renew {
-        which: usize,
-        fencing_off: u64,
-        owner: usize,
-        seconds: u64,
-    },
-    Attempt {
-        which: usize,
-        end: usize,
-    },
-    Replay {
-        which: usize,
-        sequence: Option<u64>,
-    },
-    Log {
-        which: usize,
-        fencing_off: u64,
-        key: u8,
-    },
-    OutboxDone(usize),
-    Delete(usize),
-    Advance(u64),
-    Reopen,
-}
-
-#[derive(Clone, Debug)]
-struct New {
-    tenant: usize,
-    idempotency_key: Option<u8>,
-    deduplication_key: Option<u8>,
-    meeting: u8,
-    platform: usize,
-    in_seconds: Option<u64>,
-    callback: bool,
-    number: f64,
-}
-
-const TENANTS: [&str; 2] = ["a", "b"];
-const OWNERS: [&str; 2] = ["w1", "w2"];
-const PLATFORMS: [&str; 2] = ["Zoom", "GMeet"];
-
-fn op() -> impl Strategy<Value = Op> {
-    let which = 0..6usize;
-    let key = || proptest::option::of(0..3u8);
-    let create = (
-        0..2usize,
-        key(),
-        key(),
-        0..2u8,
-        0..2usize,
-        proptest::option::of(1..400u64),
-        any::<bool>(),
-        proptest::num::f64::NORMAL,
-    );
-    prop_oneof![
-        4 => create.prop_map(
-            |(tenant, idempotency_key, deduplication_key, meeting, platform, in_seconds, callback, number)| {
-                Op::Create(New {
-                    tenant, idempotency_key, deduplication_key, meeting, platform, in_seconds, callback, number,
-                })
-            }
-        ),
-        12 => (which.clone(), any::<usize>(), prop::bool::weighted(0.1))
-            .prop_map(|(which, how, stale)| Op::Move { which, how, stale }),
-        6 => (which.clone(), prop_oneof![4 => Just(0u64), 1 => Just(1u64)], 0..8usize, 0..90u64).prop_map(
-            |(which, fencing_off, owner, seconds)| Op::Renew { which, fencing_off, owner, seconds }
-        ),
-        3 => (0..8usize, 0..4usize).prop_map(|(which, end)| Op::Attempt { which, end }),
-        1 => (which.clone(), proptest::option::of(1..4u64))
-            .prop_map(|(which, sequence)| Op::Replay { which, sequence }),
-        3 => (which, prop_oneof![4 => Just(0u64), 1 => Just(1u64)], 0..4u8)
-            .prop_map(|(which, fencing_off, key)| Op::Log { which, fencing_off, key }),
-        1 => (0..4usize).prop_map(Op::OutboxDone),
-        1 => (0..12usize).prop_map(Op::Delete),
-        3 => prop_oneof![3 => 1..60u64, 1 => 1..5_000u64].prop_map(Op::Advance),
-        1 => Just(Op::Reopen),
-    ]
-}
 
 /// Makes fixtures for the test.
 pub(crate) trait Backend: Fixture {
@@ -155,7 +70,7 @@ impl<B: Backend> Run<B> {
     async fn apply(&mut self, op: Op) {
         match op {
             Op::Create(new) => self.create(new).await,
-            Op::Move { which, how, stale } => self.advance_session(which, how, stale).await,
+            Op::Move(how) => self.advance_session(how).await,
             Op::Renew { which, fencing_off, owner, seconds } => {
                 let Some(session) = self.lists.pick(which) else { return };
                 let lease =
@@ -167,25 +82,6 @@ impl<B: Backend> Run<B> {
                 let until = self.lists.now + Duration::from_secs(seconds);
                 let answers = self.store().renew(&owner, &[lease], until).await.unwrap();
                 assert_eq!(answers, [self.lists.renew(&owner, lease, until)]);
-            }
-            Op::Attempt { which, end } => {
-                let Some(id) = self.lists.deliveries.iter().rev().nth(which).map(|delivery| delivery.id) else {
-                    return;
-                };
-                let now = self.lists.now;
-                let status = match end {
-                    0 => DeliveryStatus::Delivered,
-                    1 => DeliveryStatus::Failed,
-                    _ => DeliveryStatus::Pending { next_at: now + Duration::from_secs(300) },
-                };
-                let attempt = Attempt { at: now, http_status: Some(200), latency_ms: 7, detail: "x".into() };
-                self.store().record_attempt(id, attempt.clone(), status).await.unwrap();
-                self.lists.record_attempt(id, attempt, status);
-            }
-            Op::Replay { which, sequence } => {
-                let Some(bot) = self.lists.pick(which).map(|session| session.id) else { return };
-                let replayed = self.store().replay(bot, sequence, self.lists.now).await.unwrap();
-                assert_eq!(replayed, self.lists.replay(bot, sequence));
             }
             Op::Log { which, fencing_off, key } => {
                 let Some(session) = self.lists.pick(which) else { return };
@@ -209,7 +105,7 @@ impl<B: Backend> Run<B> {
                 assert_eq!(self.store().delete(bot).await.unwrap(), self.lists.delete(bot));
             }
             Op::Advance(seconds) => self.lists.now = self.lists.now + Duration::from_secs(seconds),
-            Op::Reopen => unreachable!("it takes the run apart"),
+            op => self.webhook(op).await,
         }
     }
 
@@ -219,12 +115,13 @@ impl<B: Backend> Run<B> {
         session.deduplication_key = new.deduplication_key.map(|key| format!("booking {key}"));
         session.meeting.key = format!("meeting {}", new.meeting);
         session.meeting.label = PLATFORMS[new.platform].into();
+        session.remote = new.remote.map(remote);
         session.join_at = new.in_seconds.map(|seconds| now + Duration::from_secs(seconds));
         session.custom_attributes.insert("number".into(), json!(new.number));
         if !new.callback {
             session.callback_url = None;
         }
-        let commit = creation(session, now);
+        let commit = Commit { endpoints: self.lists.endpoints_of(&session.tenant), ..creation(session, now) };
         let guard = CreateGuard { idempotency_key: new.idempotency_key.map(|key| format!("key {key}")) };
         let answer = self.store().create(commit.clone(), guard.clone()).await.unwrap();
         let want = self.lists.create(commit, guard);
@@ -243,7 +140,7 @@ impl<B: Backend> Run<B> {
         self.lists.adopt(&jobs, &deliveries);
     }
 
-    async fn advance_session(&mut self, which: usize, how: usize, stale: bool) {
+    async fn advance_session(&mut self, Move { which, how, stale, key }: Move) {
         let Some(mut session) = self.lists.pick(which).cloned() else { return };
         let now = self.lists.now;
         let mut possible: Vec<Input> = inputs(&session, now)
@@ -254,14 +151,19 @@ impl<B: Backend> Run<B> {
             return;
         }
         let outcome = session.apply(possible.swap_remove(how % possible.len()), now).unwrap();
-        if stale {
-            session.version -= 1;
-            let refused = self.store().commit(Commit::new(session, outcome, now)).await;
-            assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
-            return;
-        }
-        let commit = Commit::new(session, outcome, now);
-        let written = self.store().commit(commit.clone()).await.unwrap();
+        session.version -= u64::from(stale);
+        let commit = Commit {
+            endpoints: self.lists.endpoints_of(&session.tenant),
+            inbox: key.map(|key| self.lists.entry(&session.tenant, key, InboxOutcome::Applied)),
+            ..Commit::new(session, outcome, now)
+        };
+        let seen = commit.inbox.as_ref().is_some_and(|entry| self.lists.is_taken(&entry.key));
+        let written = match self.store().commit(commit.clone()).await {
+            Err(StoreError::Seen) if seen => return,
+            Err(StoreError::Conflict) if stale && !seen => return,
+            written => written.unwrap(),
+        };
+        assert!(!stale && !seen);
         assert_eq!(written, self.lists.commit(commit));
         self.adopt(written.id).await;
     }
@@ -274,17 +176,18 @@ impl<B: Backend> Run<B> {
             assert_eq!(store.find_transcript(&session.tenant, transcript).await.unwrap().as_ref(), Some(session));
         }
         for tenant in TENANTS.map(TenantId::new) {
-            let (mut seen, mut query) = (Vec::new(), ListQuery { limit: 2, ..ListQuery::default() });
-            loop {
+            let page = async |cursor| {
+                let query = ListQuery { cursor, limit: 2, ..ListQuery::default() };
                 let page = store.list(&tenant, &query).await.unwrap();
-                seen.extend(page.sessions);
-                query.cursor = page.next;
-                if query.cursor.is_none() {
-                    break;
-                }
-            }
-            assert_eq!(seen, lists.newest_first(&tenant));
+                (page.sessions, page.next)
+            };
+            assert_eq!(pages(page).await, lists.newest_first(&tenant));
             assert_eq!(store.count_by_state(Some(&tenant)).await.unwrap(), lists.count(&tenant));
+            self.compare_webhooks(&tenant).await;
+        }
+        for Remote { source, bot, .. } in (0..REMOTES).map(remote) {
+            let id = bot.unwrap();
+            assert_eq!(store.find_remote(&source, &id).await.unwrap().as_ref(), lists.by_remote(&id));
         }
         assert_eq!(store.due(now, 3).await.unwrap(), lists.due(3));
         assert_eq!(store.lease_expired(now, 3).await.unwrap(), lists.lease_expired(3));
@@ -298,6 +201,21 @@ impl<B: Backend> Run<B> {
             assert_eq!(store.pending_deliveries(bot, 100).await.unwrap(), lists.deliveries_of(bot, true));
         }
     }
+}
+
+/// Reads to the end.
+async fn pages<T>(mut page: impl AsyncFnMut(Option<String>) -> (Vec<T>, Option<String>)) -> Vec<T> {
+    let (mut seen, mut next) = page(None).await;
+    while next.is_some() {
+        let (more, after) = page(next).await;
+        seen.extend(more);
+        next = after;
+    }
+    seen
+}
+
+fn remote(which: u8) -> Remote {
+    Remote::theirs("source", Some(which.to_string()))
 }
 
 fn described(created: Created) -> (&'static str, Session) {

@@ -12,7 +12,10 @@
 //! when their time has come. So no policy of eviction that spares such keys takes anything.
 
 mod deliveries;
+mod endpoints;
+mod filling;
 mod fleet;
+mod inbox;
 mod list;
 mod rest;
 mod scripts;
@@ -24,11 +27,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use muster_redis::{FromRedisValue, Inspection, Link, OpenError, Script, ScriptInvocation, Settings, cmd};
-use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
+use muster_session::event::Event;
+use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
-    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
+    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
+    Renewed, SessionStore, StoreError, WorkerRecord,
 };
 
 /// Of the layout of keys.
@@ -134,6 +139,10 @@ impl SessionStore for RedisStore {
         sessions::renew(self, owner, leases, until).await
     }
 
+    async fn find_remote(&self, source: &str, id: &str) -> Result<Option<Session>, StoreError> {
+        sessions::by_remote(self, source, id).await
+    }
+
     async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
         list::page(self, tenant, query).await
     }
@@ -189,8 +198,62 @@ impl SessionStore for RedisStore {
         deliveries::read(self, bot, false, u32::MAX).await
     }
 
-    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
-        deliveries::replay(self, bot, sequence, now).await
+    async fn resend(&self, deliveries: &[u64], now: Timestamp) -> Result<u64, StoreError> {
+        deliveries::resend(self, deliveries, now).await
+    }
+
+    async fn postpone(&self, deliveries: &[u64], until: Timestamp) -> Result<(), StoreError> {
+        deliveries::postpone(self, deliveries, until).await
+    }
+
+    async fn ledger(&self, tenant: &TenantId, query: &LedgerQuery) -> Result<LedgerPage, StoreError> {
+        deliveries::page(self, tenant, query).await
+    }
+
+    async fn notify(
+        &self,
+        tenant: &TenantId,
+        event: Event,
+        endpoints: &[Endpoint],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        deliveries::notify(self, tenant, &event, endpoints, now).await
+    }
+
+    async fn put_endpoint(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        endpoints::put(self, endpoint).await
+    }
+
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        endpoints::get(self, id).await
+    }
+
+    async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<Endpoint>, StoreError> {
+        endpoints::of_tenant(self, tenant).await
+    }
+
+    async fn delete_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {
+        endpoints::delete(self, tenant, id).await
+    }
+
+    async fn receive(&self, entry: InboxEntry) -> Result<bool, StoreError> {
+        inbox::receive(self, &entry).await
+    }
+
+    async fn received(&self, key: &str) -> Result<Option<InboxEntry>, StoreError> {
+        inbox::by_key(self, key).await
+    }
+
+    async fn inbox(&self, tenant: &TenantId, query: &InboxQuery) -> Result<InboxPage, StoreError> {
+        inbox::page(self, tenant, query).await
+    }
+
+    async fn inbox_counts(&self, tenant: &TenantId) -> Result<Vec<InboxCount>, StoreError> {
+        inbox::counts(self, tenant).await
+    }
+
+    async fn forget_received(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        inbox::forget(self, before, limit).await
     }
 
     async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {

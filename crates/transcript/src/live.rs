@@ -18,6 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+pub use post::post;
+
 use crate::listen::{Heard, Listener, Pace, Phrase};
 use crate::speech::{SpeechToText, Word};
 

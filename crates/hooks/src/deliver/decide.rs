@@ -119,6 +119,8 @@ mod tests {
             id: sequence,
             tenant: TenantId::new("t"),
             url: "https://example.com/".parse().unwrap(),
+            endpoint: None,
+            made_at: NOW,
             event,
             status: DeliveryStatus::Pending { next_at },
             failures,

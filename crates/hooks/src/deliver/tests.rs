@@ -18,7 +18,7 @@ use muster_queue::{JobQueue, Queue};
 use muster_session::event::Event;
 use muster_session::job::{Job, Topic};
 use muster_session::leave::LeavePolicy;
-use muster_session::{BotId, MediaPlan, Meeting, NewSession, Session, TenantId, Timestamp, TranscriptId};
+use muster_session::{BotId, MediaPlan, Meeting, NewSession, Outcome, Session, TenantId, Timestamp, TranscriptId};
 use muster_store::embedded::EmbeddedStore;
 use muster_store::{Commit, CreateGuard, DeliveryStatus, SessionStore};
 use serde_json::json;
@@ -150,7 +150,7 @@ impl Setup {
         let (mut session, _) = Session::create(new_session(id, callback), now);
         session.sequence = events;
         let events = (1..=events).map(|sequence| event(id, sequence, now)).collect();
-        let commit = Commit { session, events, jobs: Vec::new(), now, lease_seen: None };
+        let commit = Commit::new(session, Outcome { events, jobs: Vec::new() }, now);
         self.store.create(commit, CreateGuard::default()).await.unwrap();
         id
     }
@@ -182,6 +182,8 @@ fn new_session(id: BotId, callback: &Url) -> NewSession {
         media: MediaPlan::default(),
         deduplication_key: None,
         rejoin: false,
+        remote: None,
+        overflow: None,
         join_at: None,
         transcript_id: TranscriptId::from_uuid(Uuid::new_v4()),
         retention: Duration::from_secs(3600),
@@ -270,7 +272,8 @@ async fn gone_means_gone_and_a_replay_sends_again() {
     let deliverer = setup.deliverer(settings());
     assert_eq!(deliverer.deliver_bot(bot).await.unwrap(), None);
     assert_eq!(setup.ledger(bot).await, [(DeliveryStatus::Failed, vec![Some(410)])]);
-    assert_eq!(setup.store.replay(bot, None, setup.now()).await.unwrap(), 1);
+    let [gone] = &setup.store.deliveries(bot).await.unwrap()[..] else { panic!("one webhook") };
+    assert_eq!(setup.store.resend(&[gone.id], setup.now()).await.unwrap(), 1);
     assert_eq!(deliverer.deliver_bot(bot).await.unwrap(), None);
     assert_eq!(setup.ledger(bot).await, [(DeliveryStatus::Delivered, vec![Some(410), Some(200)])]);
     assert_eq!(receiver.hits()[0].body, receiver.hits()[1].body);

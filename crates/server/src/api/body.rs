@@ -15,13 +15,18 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The whole body, at most [`MAX_BODY_BYTES`].
 pub(crate) async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
+    read_at_most(body, MAX_BODY_BYTES).await
+}
+
+/// The whole body, at most so many bytes.
+pub(crate) async fn read_at_most(body: Body, most: usize) -> Result<Vec<u8>, ApiError> {
     let collect = async {
         let mut bytes = Vec::new();
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| ApiError::bad_request("The body could not be read to its end"))?;
-            if bytes.len() + chunk.len() > MAX_BODY_BYTES {
-                let message = format!("The body is larger than {MAX_BODY_BYTES} bytes");
+            if bytes.len() + chunk.len() > most {
+                let message = format!("The body is larger than {most} bytes");
                 return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
             }
             bytes.extend_from_slice(&chunk);

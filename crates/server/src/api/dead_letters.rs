@@ -4,12 +4,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use muster_session::job::Topic;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::auth::Operator;
 use super::error::{ApiError, Message};
 use super::state::ApiState;
+use crate::inbound::Envelope;
 
 /// Most of a topic that are listed.
 const LIMIT: u32 = 1_000;
@@ -24,12 +25,12 @@ pub(crate) struct DeadLetters {
 /// A job that nobody will try again by itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeadLetter {
-    /// `jobs`, `media` or `deliveries`.
+    /// `jobs`, `media`, `deliveries`, `inbound` or `remote`.
     topic: &'static str,
     id: String,
     /// Why it was set aside.
     reason: String,
-    /// The job, or the text of a message that is none.
+    /// The job; of `inbound` the webhook as it came in; or the text of a message that is neither.
     job: Value,
 }
 
@@ -44,13 +45,32 @@ pub(crate) async fn list(State(state): State<ApiState>, _: Operator) -> Result<J
     let mut dead_letters = Vec::new();
     for topic in Topic::ALL {
         let found = state.queue.dead(topic, LIMIT).await.map_err(out_of_reach)?;
-        dead_letters.extend(found.into_iter().map(|(id, payload, reason)| {
-            let job = serde_json::from_slice(&payload)
-                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&payload).into_owned()));
-            DeadLetter { topic: topic.as_str(), id, reason, job }
+        dead_letters.extend(found.into_iter().map(|(id, payload, reason)| DeadLetter {
+            topic: topic.as_str(),
+            id,
+            reason,
+            job: shown(topic, &payload),
         }));
     }
     Ok(Json(DeadLetters { dead_letters }))
+}
+
+/// A message for people.
+fn shown(topic: Topic, payload: &[u8]) -> Value {
+    let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
+    match (topic, Envelope::decode(payload)) {
+        (Topic::Inbound, Ok(webhook)) => {
+            let headers = webhook.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes())));
+            json!({
+                "source": webhook.source,
+                "bot": webhook.bot,
+                "received_at": webhook.received_at.to_rfc3339(),
+                "headers": Value::Object(headers.collect()),
+                "body": text(&webhook.body),
+            })
+        }
+        _ => serde_json::from_slice(payload).unwrap_or_else(|_| text(payload)),
+    }
 }
 
 /// Puts a job back

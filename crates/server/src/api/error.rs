@@ -71,6 +71,13 @@ impl ApiError {
         }
     }
 
+    /// Nothing is wrong but the number of requests: not for the log of errors.
+    pub(crate) fn busy(message: impl Into<String>, detail: impl ToString) -> Self {
+        tracing::debug!(detail = detail.to_string(), "a request was put off");
+        let retry_after = Some(RETRY_AFTER_SECONDS);
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into(), detail: None, retry_after }
+    }
+
     pub(crate) fn internal(detail: impl ToString) -> Self {
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -105,7 +112,7 @@ impl From<StoreError> for ApiError {
             StoreError::Missing => Self::no_such_bot(),
             StoreError::BadCursor => Self::bad_request("cursor: expected the nextCursor of a page of this list"),
             StoreError::Unavailable { .. } => Self::unavailable("The store is out of reach; try again", chain(&error)),
-            StoreError::Fenced | StoreError::Corrupt { .. } => Self::internal(chain(&error)),
+            StoreError::Seen | StoreError::Fenced | StoreError::Corrupt { .. } => Self::internal(chain(&error)),
         }
     }
 }

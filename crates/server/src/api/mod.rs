@@ -6,6 +6,7 @@
 //! - [`bots`]: create, list, look, remove, fetch; [`bots::request`] is the pure reader of the create request.
 //! - `transcripts`, `scheduled`: the other two families of the reference.
 //! - `media_links`: signed links to stored objects.
+//! - `inbound`: webhooks that come in.
 //! - `probes`, `openapi`: for machines.
 //!
 //! Three things hold for every answer: it carries `x-request-id`, an error is `{"message"}`, and nothing of another
@@ -17,6 +18,7 @@ pub mod bots;
 mod dead_letters;
 mod error;
 mod fields;
+mod inbound;
 mod media_links;
 mod openapi;
 mod probes;
@@ -106,6 +108,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(openapi::document));
     OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", bots.merge(data).merge(rest))
+        .routes(routes!(inbound::receive))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))
         .merge(media_routes())

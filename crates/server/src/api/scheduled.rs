@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use muster_session::{Input, Outcome, Session, State as At, Timestamp};
-use muster_store::{Commit, ListQuery, StoreError};
+use muster_store::{ListQuery, StoreError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -155,7 +155,8 @@ async fn rewrite(
         }
         let now = state.clock.now();
         let outcome = edit(&mut session, now)?;
-        match state.store.commit(Commit::new(session, outcome, now)).await {
+        let commit = state.backend().commit_of(session, outcome, now).await?;
+        match state.store.commit(commit).await {
             Ok(_) => {
                 state.nudge.notify_one();
                 return Ok(());

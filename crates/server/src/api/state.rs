@@ -11,7 +11,10 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::clock::Clock;
+use crate::config::Runtimes;
+use crate::endpoints::Endpoints;
 use crate::engines::Engines;
+use crate::inbound::{Intake, Sources};
 use crate::roles::Backend;
 use crate::supervise::Shutdown;
 
@@ -45,6 +48,16 @@ pub struct ApiState {
     pub engines: Arc<Engines>,
     /// Wakes the outbox relay after a commit.
     pub nudge: Arc<Notify>,
+    /// Who is told of what happens, beside each bot's own address.
+    pub endpoints: Endpoints,
+    /// Whose webhooks are taken.
+    pub sources: Sources,
+    /// Takes them.
+    pub intake: Intake,
+    /// Largest of them, bytes.
+    pub inbound_max_body: usize,
+    /// Where bots run.
+    pub runtimes: Runtimes,
     /// Readiness ends when it drains.
     pub shutdown: Shutdown,
 }
@@ -57,6 +70,7 @@ impl ApiState {
             queue: self.queue.clone(),
             clock: self.clock.clone(),
             nudge: Arc::clone(&self.nudge),
+            endpoints: self.endpoints.clone(),
         }
     }
 }

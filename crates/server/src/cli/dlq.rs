@@ -36,7 +36,7 @@ enum DlqCommand {
 
 #[derive(Debug, Args)]
 struct Letter {
-    /// As `list` says it: jobs, media or deliveries.
+    /// As `list` says it: jobs, media, deliveries, inbound or remote.
     #[arg(value_parser = of_letter)]
     topic: String,
     /// As `list` says it.

@@ -233,9 +233,31 @@ impl<'a> Reader<'a> {
         names.into_iter().map(str::to_owned).collect()
     }
 
-    /// A secret of one of these; `doc` is for the default file, which shows it for the name `NAME`.
-    pub(super) fn secret_of(&mut self, [table, name, section, key]: [&str; 4]) -> Option<String> {
-        let key = [table, name, section, key].join(".");
+    /// The names for which `{table}.{name}.{key}` is given, in order.
+    pub(super) fn names_with(&self, table: &str, key: &str) -> Vec<String> {
+        let name = |given: &String| {
+            let name = given.strip_prefix(table)?.strip_prefix('.')?.strip_suffix(key)?.strip_suffix('.')?;
+            (!name.is_empty()).then(|| name.to_owned())
+        };
+        self.given.keys().filter_map(name).collect()
+    }
+
+    /// Text of one of these.
+    pub(super) fn text_of(&mut self, path: &[&str]) -> Option<String> {
+        let key = path.join(".");
+        self.known.insert(Cow::Owned(key.clone()));
+        let given = self.given.get(&key).cloned()?;
+        let toml::Value::String(text) = &given.value else {
+            self.wrong(&key, &given, "text");
+            return None;
+        };
+        self.show(key, format!("\"{text}\""), Some(&given));
+        (!text.is_empty()).then(|| text.clone())
+    }
+
+    /// A secret of one of these.
+    pub(super) fn secret_of<const N: usize>(&mut self, path: [&str; N]) -> Option<String> {
+        let key = path.join(".");
         self.known.insert(Cow::Owned(key.clone()));
         let given = self.given.get(&key).cloned()?;
         self.secret_value(key.into(), &given)

@@ -29,6 +29,8 @@ const CLOCKS_DIFFER: Duration = clock::NOTICED;
 
 /// A worker that was not heard of for so long is forgotten.
 const FORGET_WORKERS: Duration = Duration::from_secs(3_600);
+/// Batches of received webhooks that are forgotten at a time: other things wait meanwhile.
+const FORGET_BATCHES: u32 = 100;
 /// How often that is looked at.
 const LOOK_AT_WORKERS: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,7 @@ pub async fn run(
     backend: Backend,
     storage: Arc<dyn ObjectStore>,
     leadership: Leadership,
+    keep_received: Duration,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut last = backend.clock.now();
@@ -51,7 +54,7 @@ pub async fn run(
         if leadership.holds() {
             passed = step(&backend, &storage).await;
             if passed.is_ok() && now.since(looked) >= LOOK_AT_WORKERS {
-                passed = forget_workers(&backend).await;
+                passed = forget_workers(&backend).await.and(forget_received(&backend, keep_received).await);
                 looked = now;
             }
         }
@@ -105,6 +108,18 @@ pub async fn forget_workers(backend: &Backend) -> anyhow::Result<()> {
         if now.since(worker.record.seen_at) >= FORGET_WORKERS {
             tracing::warn!(worker = %worker.record.id, host = worker.record.host, "not heard of for long; forgotten");
             backend.store.forget_worker(&worker.record.id).await.context("forgetting a worker")?;
+        }
+    }
+    Ok(())
+}
+
+/// Webhooks that came in are kept for some time.
+pub async fn forget_received(backend: &Backend, keep: Duration) -> anyhow::Result<()> {
+    let before = backend.clock.now() - keep;
+    for _ in 0..FORGET_BATCHES {
+        let gone = backend.store.forget_received(before, BATCH).await.context("forgetting received webhooks")?;
+        if gone < u64::from(BATCH) {
+            break;
         }
     }
     Ok(())

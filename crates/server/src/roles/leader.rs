@@ -102,7 +102,6 @@ mod tests {
     use muster_queue::JobQueue;
     use muster_queue::embedded::EmbeddedQueue;
     use muster_store::embedded::EmbeddedStore;
-    use tokio::sync::Notify;
 
     use super::*;
 
@@ -113,12 +112,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let now = Arc::new(AtomicI64::new(1_000_000));
         let told = Arc::clone(&now);
-        let backend = Backend {
-            store: Arc::new(EmbeddedStore::open(dir.path(), Durability::Normal).unwrap()),
-            queue: JobQueue::new(Arc::new(EmbeddedQueue::open(dir.path(), Durability::Normal).unwrap())),
-            clock: Clock::new(move || Timestamp::from_millis(told.load(Ordering::SeqCst))),
-            nudge: Arc::new(Notify::new()),
-        };
+        let backend = Backend::new(
+            Arc::new(EmbeddedStore::open(dir.path(), Durability::Normal).unwrap()),
+            JobQueue::new(Arc::new(EmbeddedQueue::open(dir.path(), Durability::Normal).unwrap())),
+            Clock::new(move || Timestamp::from_millis(told.load(Ordering::SeqCst))),
+        );
         let (a, a_leads) = seat(backend.clone(), "a".into(), LEASE);
         let (b, b_leads) = seat(backend, "b".into(), LEASE);
         assert!(!a_leads.holds(), "not before it asked");

@@ -9,34 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use muster_queue::JobDelivery;
+use async_trait::async_trait;
 use muster_recording::Finalised;
 use muster_session::job::{Job, Topic};
 use muster_session::{
     ArtifactKind, ArtifactState, BotId, Input, Session, State, TranscriptId, TranscriptRecord, TranscriptStatus,
 };
-use muster_store::StoreError;
 use object_store::ObjectStore;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
+use super::jobs::{self, Work};
 use super::{ApplyError, Backend};
 use crate::engines::Engines;
 use crate::recordings;
 use crate::supervise::Shutdown;
 use transcribe::TranscribeError;
 
-/// The job is held for this long at a time while the work goes on. So long it waits when the process that has it is killed.
-const LEASE: Duration = Duration::from_secs(30);
-const WAIT: Duration = Duration::from_secs(20);
-/// Pause after trouble with the queue.
-const QUEUE_RETRY: Duration = Duration::from_secs(1);
-/// Pause before another try at what failed.
-const RETRY: Duration = Duration::from_secs(5);
 /// How often a job under way is asked whether anybody still waits for it.
 const WATCH: Duration = Duration::from_secs(20);
-/// After this many receives a failure is final.
-const MAX_RECEIVES: u32 = 4;
 
 /// Everything this role needs besides the backend.
 #[derive(Clone, Debug)]
@@ -51,117 +40,28 @@ pub struct MediaSetup {
 
 /// Runs until shutdown; running jobs are finished first.
 pub async fn run(backend: Backend, setup: MediaSetup, shutdown: Shutdown) -> anyhow::Result<()> {
-    let slots = Arc::new(Semaphore::new(setup.concurrency));
-    let mut jobs = JoinSet::new();
-    loop {
-        let permit = tokio::select! {
-            biased;
-            permit = slots.clone().acquire_owned() => permit.context("the slots are never closed")?,
-            () = shutdown.ended() => break,
-        };
-        while jobs.try_join_next().is_some() {}
-        let received = tokio::select! {
-            biased;
-            received = backend.queue.receive(Topic::Media, 1, LEASE, WAIT) => received,
-            () = shutdown.ended() => break,
-        };
-        // Trouble with the queue is waited out: the jobs that run go on.
-        let received = match received {
-            Ok(received) => received,
-            Err(error) => {
-                tracing::warn!(%error, "media jobs cannot be received; trying again");
-                tokio::time::sleep(QUEUE_RETRY).await;
-                continue;
-            }
-        };
-        let Some(delivery) = received.into_iter().next() else { continue };
-        let (backend, setup, shutdown) = (backend.clone(), setup.clone(), shutdown.clone());
-        jobs.spawn(async move {
-            settle(&backend, &setup, delivery, &shutdown).await;
-            drop(permit);
-        });
-    }
-    while jobs.join_next().await.is_some() {}
-    Ok(())
+    jobs::run(backend, setup, shutdown).await
 }
 
-/// Does one job while keeping its message, then settles the message.
-async fn settle(backend: &Backend, setup: &MediaSetup, delivery: JobDelivery, shutdown: &Shutdown) {
-    let bot = delivery.job.bot();
-    if delivery.receives > MAX_RECEIVES {
-        return set_aside(backend, &delivery).await;
-    }
-    let last = delivery.receives >= MAX_RECEIVES;
-    let work = through_outages(backend, setup, &delivery.job, last, shutdown);
-    let result = tokio::select! {
-        biased;
-        result = work => result,
-        () = backend.queue.hold(&delivery.receipt, LEASE) => {
-            tracing::warn!(%bot, "a media job is somebody else's by now");
-            return;
-        }
-    };
-    let settled = match result {
-        Ok(()) => backend.queue.ack(&delivery.receipt).await,
-        Err(error) if last && !is_outage(&error) => {
-            tracing::error!(%bot, error = format!("{error:#}"), "a media job failed for good");
-            backend.queue.dead_letter(&delivery.receipt, &format!("{error:#}")).await
-        }
-        Err(error) => {
-            tracing::warn!(%bot, error = format!("{error:#}"), "a media job failed; it will be tried again");
-            backend.queue.release(&delivery.receipt, RETRY).await
-        }
-    };
-    if let Err(error) = settled {
-        tracing::warn!(%bot, %error, "a media job could not be settled; it will come again");
-    }
-}
+#[async_trait]
+impl Work for MediaSetup {
+    const TOPIC: Topic = Topic::Media;
 
-/// The work of one job, again while the store is out of reach, until shutdown: that is nobody's failure, and does not count as
-/// a try.
-async fn through_outages(
-    backend: &Backend,
-    setup: &MediaSetup,
-    job: &Job,
-    last: bool,
-    shutdown: &Shutdown,
-) -> anyhow::Result<()> {
-    loop {
-        match step(backend, setup, job, last).await {
-            Err(error) if is_outage(&error) => {
-                tracing::warn!(bot = %job.bot(), error = format!("{error:#}"), "the store does not answer; trying again");
-                tokio::select! {
-                    biased;
-                    () = shutdown.ended() => return Err(error),
-                    () = tokio::time::sleep(RETRY) => {}
-                }
-            }
-            result => return result,
-        }
+    fn concurrency(&self) -> usize {
+        self.concurrency
     }
-}
 
-fn is_outage(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let store = cause.downcast_ref::<StoreError>().or_else(|| match cause.downcast_ref()? {
-            ApplyError::Store(error) => Some(error),
-            _ => None,
-        });
-        matches!(store, Some(StoreError::Unavailable { .. }))
-    })
-}
+    async fn step(&self, backend: &Backend, job: &Job, last: bool) -> anyhow::Result<()> {
+        step(backend, self, job, last).await
+    }
 
-/// A job that never came back from its last try ends the process that does it. The session's deadline settles what it owed.
-async fn set_aside(backend: &Backend, delivery: &JobDelivery) {
-    let reason = "the process ended each time this was tried";
-    if let Job::Transcribe { bot, transcript } = delivery.job {
+    /// What a session owes is settled at its deadline.
+    async fn give_up(&self, backend: &Backend, job: &Job, reason: &str) {
+        let Job::Transcribe { bot, transcript } = *job else { return };
         let input = Input::SettleTranscript { id: transcript, result: Err(reason.to_owned()) };
         if let Err(error) = backend.apply(bot, input).await {
             tracing::warn!(%bot, %error, "a transcript could not be settled as failed");
         }
-    }
-    if let Err(error) = backend.queue.dead_letter(&delivery.receipt, reason).await {
-        tracing::warn!(%error, "a media job could not be set aside; it will come again");
     }
 }
 

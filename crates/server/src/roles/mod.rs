@@ -4,26 +4,32 @@
 //! - [`relay`]: outbox → queue, at once after a commit and by sweep.
 //! - [`worker`]: claims bots it has room for and supervises them.
 //! - [`media`]: finalises recordings and makes transcripts.
+//! - [`inbound`]: what webhooks that came in mean and cause.
+//! - [`remote`]: bots that run in somebody else's cloud.
 //! - [`control`]: schedules, stuck sessions, deadlines, retention; [`leader`]: in one process at a time.
 //!
 //! Webhook delivery is `muster_hooks::deliver`. A [`Role`] is what one process has of these. Media goes with webhooks: both
 //! take jobs from the queue, so any number of processes can share the work, which what [`control`] does must not be.
 
 pub mod control;
+pub mod inbound;
+mod jobs;
 pub mod leader;
 pub mod media;
 pub mod relay;
+pub mod remote;
 pub mod worker;
 
 use std::fmt;
 use std::sync::Arc;
 
 use muster_queue::JobQueue;
-use muster_session::{BotId, Input, Rejected, Session};
-use muster_store::{Commit, SessionStore, StoreError};
+use muster_session::{BotId, Input, Outcome, Rejected, Session, Timestamp};
+use muster_store::{Commit, InboxEntry, SessionStore, StoreError};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::endpoints::Endpoints;
 
 /// What a process of the fleet does. The command line says which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -77,6 +83,21 @@ pub struct Backend {
     pub clock: Clock,
     /// Wakes the relay after a commit with jobs or events.
     pub nudge: Arc<Notify>,
+    /// Who is told of what happens, beside each bot's own address.
+    pub endpoints: Endpoints,
+}
+
+/// What became of a webhook that came in.
+#[derive(Debug)]
+pub enum Observed {
+    /// It changed its session.
+    Applied,
+    /// Its session refused it.
+    Late(Rejected),
+    /// It took effect before.
+    Seen,
+    /// There is no such session.
+    Missing,
 }
 
 /// Why an input did not change a session.
@@ -97,6 +118,57 @@ pub enum ApplyError {
 const CONFLICT_RETRIES: u32 = 32;
 
 impl Backend {
+    /// Over these. Clones share the rest, too.
+    #[must_use]
+    pub fn new(store: Arc<dyn SessionStore>, queue: JobQueue, clock: Clock) -> Self {
+        Self { store, queue, clock, nudge: Arc::default(), endpoints: Endpoints::default() }
+    }
+
+    /// What is to be written, with everybody who is to be told of it.
+    pub async fn commit_of(&self, session: Session, outcome: Outcome, now: Timestamp) -> Result<Commit, StoreError> {
+        let endpoints = match outcome.events.is_empty() {
+            true => Arc::default(),
+            false => self.endpoints.of(&*self.store, &session.tenant).await?,
+        };
+        Ok(Commit { endpoints, ..Commit::new(session, outcome, now) })
+    }
+
+    /// Applies what a webhook says to its session, all of it or nothing, and notes it in the inbox in the same write; again from
+    /// the start when somebody else wrote in between.
+    pub async fn observe(&self, bot: BotId, inputs: &[Input], entry: InboxEntry) -> Result<Observed, StoreError> {
+        for _ in 0..CONFLICT_RETRIES {
+            let Some(mut session) = self.store.get(bot).await? else { return Ok(Observed::Missing) };
+            let now = self.clock.now();
+            let mut outcome = Outcome::default();
+            for (place, input) in inputs.iter().enumerate() {
+                match session.apply(input.clone(), now) {
+                    Ok(more) => {
+                        outcome.events.extend(more.events);
+                        outcome.jobs.extend(more.jobs);
+                    }
+                    // The first is what it says; the others only follow from it.
+                    Err(rejected) if place == 0 => return Ok(Observed::Late(rejected)),
+                    Err(_) => {}
+                }
+            }
+            let wake = !outcome.jobs.is_empty() || !outcome.events.is_empty();
+            let commit = self.commit_of(session, outcome, now).await?;
+            match self.store.commit(Commit { inbox: Some(entry.clone()), ..commit }).await {
+                Ok(_) => {
+                    if wake {
+                        self.nudge.notify_one();
+                    }
+                    return Ok(Observed::Applied);
+                }
+                Err(StoreError::Conflict) => {}
+                Err(StoreError::Seen) => return Ok(Observed::Seen),
+                Err(StoreError::Missing) => return Ok(Observed::Missing),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
     /// Reads the session, applies `input`, commits; again from the start when somebody else wrote in between.
     pub async fn apply(&self, bot: BotId, input: Input) -> Result<Session, ApplyError> {
         for _ in 0..CONFLICT_RETRIES {
@@ -116,7 +188,8 @@ impl Backend {
         let lease_seen = session.lease.as_ref().filter(|_| expired).map(|lease| lease.until);
         let outcome = session.apply(input, now)?;
         let wake = !outcome.jobs.is_empty() || !outcome.events.is_empty();
-        let commit = Commit { lease_seen, ..Commit::new(session, outcome, now) };
+        let commit = self.commit_of(session, outcome, now).await.map_err(ApplyError::Store)?;
+        let commit = Commit { lease_seen, ..commit };
         let session = self.store.commit(commit).await.map_err(|error| match error {
             StoreError::Missing => ApplyError::Missing,
             error => ApplyError::Store(error),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use muster_hooks::client::{GuardedClient, Limits};
 use muster_hooks::guard::Policy;
 use muster_platform::pack::Packs;
 use muster_session::WorkerId;
@@ -13,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use crate::config::Config;
+use super::Process;
+use crate::config::{Config, MEETSTREAM};
 use crate::engines::Engines;
 use crate::roles::leader::Leadership;
 use crate::roles::{self, Backend};
@@ -46,6 +48,38 @@ pub(super) fn hooks(
     supervisor.run("hooks", OnFailure::Restart, move || {
         let (deliverer, token) = (Arc::clone(&deliverer), token.clone());
         async move { deliverer.run(token).await.context("delivering webhooks") }
+    });
+    Ok(())
+}
+
+/// What webhooks that came in mean and cause.
+pub(super) fn inbound(supervisor: &mut Supervisor, process: &Process) -> anyhow::Result<()> {
+    let limits = Limits { total: process.config.hooks.timeout, ..Limits::default() };
+    let client = GuardedClient::new(process.guard.clone(), limits).context("hooks")?;
+    let setup = roles::inbound::InboundSetup { sources: process.config.inbound.sources.clone(), client };
+    let (backend, shutdown) = (process.backend.clone(), process.shutdown.clone());
+    supervisor.run("inbound", OnFailure::Restart, move || {
+        roles::inbound::run(backend.clone(), setup.clone(), shutdown.clone())
+    });
+    Ok(())
+}
+
+/// Bots in somebody else's cloud, if there is one.
+pub(super) fn remote(supervisor: &mut Supervisor, process: &Process, public_url: &Url) -> anyhow::Result<()> {
+    let Some(meetstream) = &process.config.meetstream else { return Ok(()) };
+    let client = roles::remote::Client::new(meetstream.url.clone(), meetstream.api_key.clone())?;
+    let setup = roles::remote::RemoteSetup {
+        source: MEETSTREAM.to_owned(),
+        client,
+        storage: Arc::clone(&process.storage),
+        guard: process.guard.clone(),
+        public_url: public_url.clone(),
+        link_secret: Arc::clone(&process.link_secret),
+        overflow: process.config.runtimes.overflow_after.is_some(),
+    };
+    let (backend, shutdown) = (process.backend.clone(), process.shutdown.clone());
+    supervisor.run("remote", OnFailure::Restart, move || {
+        roles::remote::run(backend.clone(), setup.clone(), shutdown.clone())
     });
     Ok(())
 }
@@ -91,9 +125,9 @@ pub(super) fn control(
         supervisor.run("leader", OnFailure::Restart, move || seat.clone().keep(shutdown.clone()));
     }
     let (backend, storage, shutdown) = (backend.clone(), Arc::clone(storage), shutdown.clone());
-    let leading = leadership.clone();
+    let (leading, keep) = (leadership.clone(), config.inbound.keep);
     supervisor.run("control", OnFailure::Restart, move || {
-        roles::control::run(backend.clone(), Arc::clone(&storage), leading.clone(), shutdown.clone())
+        roles::control::run(backend.clone(), Arc::clone(&storage), leading.clone(), keep, shutdown.clone())
     });
     leadership
 }

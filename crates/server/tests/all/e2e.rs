@@ -170,9 +170,21 @@ async fn left_alone() {
     let (server, hook) = (Server::start(""), Receiver::start().await);
     let people = json!([{"id": "ada", "name": "Ada", "joins_at": 0, "leaves_at": 3.0, "speaks": [{"at": 1.0, "tone_hz": 440, "ms": 500}]}]);
     let link = server.room("alone", json!({"participants": people})).await;
-    let leave = json!({"automatic_leave": {"everyone_left_timeout": 3, "voice_inactivity_timeout": 600}});
-    let bot = server.create(request(&link, &hook, leave)).await;
+    let people = Receiver::start().await;
+    let told = json!([{"type": "webhook", "url": people.url, "events": ["participant_events.join", "participant_events.leave"]}]);
+    let more = json!({
+        "automatic_leave": {"everyone_left_timeout": 3, "voice_inactivity_timeout": 600},
+        "recording_config": {"realtime_endpoints": told},
+    });
+    let bot = server.create(request(&link, &hook, more)).await;
     let seen = hook.done(&bot).await;
+    let came_and_went: Vec<Value> = people.until(&bot, "Ada's going", |all| all.len() >= 2).await;
+    let who = |b: &Value| (b["event"].clone(), b["data"]["data"]["participant"]["name"].clone());
+    let names: Vec<_> = came_and_went.iter().map(who).collect();
+    assert_eq!(
+        names,
+        [(json!("participant_events.join"), json!("Ada")), (json!("participant_events.leave"), json!("Ada"))]
+    );
     assert_lawful(&seen);
     assert_names(&seen, &["bot.joining", "bot.inmeeting", "bot.recording", "bot.leaving", "bot.stopped"], &RECORDED);
     assert_eq!(terminal(&seen)["reason"], "everyone_left");

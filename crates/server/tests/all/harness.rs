@@ -131,6 +131,11 @@ impl Server {
         self.child.wait().unwrap()
     }
 
+    /// Another hand on the same server, for tasks; dropping it ends nothing.
+    pub(crate) fn alike(&self) -> Alike {
+        Alike { url: self.url.clone(), http: self.http.clone() }
+    }
+
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request =
@@ -209,6 +214,13 @@ impl Server {
     }
 }
 
+/// Where a server is, and a client for it.
+#[derive(Clone)]
+pub(crate) struct Alike {
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let below = descendants(self.child.id());
@@ -274,7 +286,8 @@ impl Receiver {
 
     /// The webhooks of a bot so far, in order of arrival.
     pub(crate) fn of(&self, bot: &str) -> Vec<Value> {
-        self.seen.lock().unwrap().iter().filter(|body| body["bot_id"] == bot).cloned().collect()
+        let about = |body: &&Value| body["bot_id"] == bot || body["data"]["bot"]["id"] == bot;
+        self.seen.lock().unwrap().iter().filter(about).cloned().collect()
     }
 
     /// Waits until `wanted` holds for the webhooks of a bot.

@@ -11,6 +11,8 @@ mod e2e;
 mod easyrtc;
 mod fleet;
 mod harness;
+mod hybrid;
+mod inbound;
 mod live;
 mod sdk;
 mod words;

@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 
 use crate::harness::{Receiver, Server};
 
-const ADA: &str = "Good morning everyone and welcome to the weekly meeting.";
+pub(crate) const ADA: &str = "Good morning everyone and welcome to the weekly meeting.";
 const GRACE: &str = "The mobile team needs two more days for testing.";
 
 /// A WAV file of somebody saying it.
-fn say(voice: &str, text: &str) -> String {
+pub(crate) fn say(voice: &str, text: &str) -> String {
     let said = Command::new("espeak-ng").args(["--stdout", "-s", "140", "-v", voice, text]).output();
     STANDARD.encode(said.expect("espeak-ng is installed").stdout)
 }
 
-fn text(posts: &[Value], speaker: &str) -> String {
+pub(crate) fn text(posts: &[Value], speaker: &str) -> String {
     let own = posts.iter().filter(|post| post["speakerName"] == speaker);
     own.map(|post| post["new_text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
 }

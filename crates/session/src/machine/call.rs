@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::people::Person;
 use super::{Outcome, Rejected};
 use crate::event::Draft;
 use crate::job::Job;
@@ -13,7 +14,7 @@ impl Session {
     pub(super) fn due(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
         self.require(self.state == State::Scheduled, "due")?;
         self.enter(State::Queued, now);
-        out.jobs.push((Job::Run { bot: self.id, attempt: 1 }, Duration::ZERO));
+        self.dispatch(Duration::ZERO, out);
         Ok(())
     }
 
@@ -36,7 +37,8 @@ impl Session {
         attempt: u32,
         now: Timestamp,
     ) -> Result<(), Rejected> {
-        self.require(self.state == State::Queued && attempt == self.attempt + 1, "acquire")?;
+        let waiting = self.state == State::Queued && self.remote.is_none();
+        self.require(waiting && attempt == self.attempt + 1, "acquire")?;
         self.attempt = attempt;
         self.fencing += 1;
         self.lease = Some(Lease { owner, until: now + ttl });
@@ -105,11 +107,11 @@ impl Session {
                 }
                 self.terminate(reason, message, out, at.min(now), now);
             }
-            Report::Ready
-            | Report::Participant { .. }
-            | Report::Chat { .. }
-            | Report::Health { .. }
-            | Report::Note { .. } => {
+            Report::Participant { at, joined, id, name } => {
+                self.require(self.state.is_live(), "report")?;
+                self.tell_of(&Person { joined, id, name }, out, at.min(now));
+            }
+            Report::Ready | Report::Chat { .. } | Report::Health { .. } | Report::Note { .. } => {
                 self.require(self.state.is_live(), "report")?;
             }
         }
@@ -135,7 +137,10 @@ impl Session {
                 Ok(())
             }
             state if state.is_live() => {
+                // One that its caller sent elsewhere can only be stopped there.
+                self.require(self.remote.as_ref().is_none_or(|remote| remote.ours), "stop")?;
                 self.stop_requested.get_or_insert(now);
+                self.tend(out);
                 Ok(())
             }
             _ => self.require(false, "stop"),
@@ -149,7 +154,7 @@ impl Session {
             true => self.rejoin && self.lost.is_none(),
             false => self.attempt < MAX_ATTEMPTS,
         };
-        left && reason.worth_retry() && self.stop_requested.is_none() && self.end.is_none()
+        left && reason.worth_retry() && self.remote.is_none() && self.stop_requested.is_none() && self.end.is_none()
     }
 
     /// Queues another attempt, not before `pause` is over, if there may be one.

@@ -42,14 +42,17 @@ impl Session {
         draft.reason = Some(end.reason);
         self.emit(out, draft, at);
         if self.was_admitted() {
-            let kinds = [ArtifactKind::Manifest, ArtifactKind::Audio];
-            let transcript = self.transcript().is_some().then_some(ArtifactKind::Transcript);
-            self.artifacts = kinds
-                .into_iter()
-                .chain(transcript)
-                .map(|kind| Artifact { kind, state: ArtifactState::Pending })
-                .collect();
-            out.jobs.push((Job::Process { bot: self.id }, Duration::ZERO));
+            let kinds = match self.remote {
+                None => [ArtifactKind::Manifest].into_iter().chain(self.owed_by_remote()).collect(),
+                Some(_) => self.owed_by_remote(),
+            };
+            self.artifacts = kinds.into_iter().map(|kind| Artifact { kind, state: ArtifactState::Pending }).collect();
+            match self.remote {
+                None => out.jobs.push((Job::Process { bot: self.id }, Duration::ZERO)),
+                Some(_) => self.tend(out),
+            }
+            // Pending, all of them: none is refused.
+            let _ = self.settle_heard(out, now);
         } else {
             let failure = self.end.as_ref().map(|end| end.message.clone());
             if let Some(record) = self.own_transcript_mut() {
@@ -57,6 +60,7 @@ impl Session {
                 record.failure = failure;
             }
             self.finish(out, now);
+            self.tend(out);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The machine, step by step, and by any sequence of inputs.
 
+mod remote;
+
 use proptest::prelude::*;
 use serde_json::{Map, json};
 use uuid::Uuid;
@@ -37,6 +39,8 @@ fn new(join_at: Option<Timestamp>, transcript: bool) -> NewSession {
         },
         deduplication_key: None,
         rejoin: false,
+        remote: None,
+        overflow: None,
         join_at,
         transcript_id: TranscriptId::from_uuid(Uuid::from_u128(8)),
         retention: Duration::from_secs(7 * 86_400),
@@ -92,6 +96,32 @@ fn a_simulated_bot_is_called_simulated_from_its_first_word_on() {
         let stored = serde_json::to_value(&session).unwrap();
         assert_eq!(stored.get("simulated").is_some(), simulated, "records of others stay as they were");
     }
+}
+
+#[test]
+fn people_who_come_and_go_are_told_of_beside_the_others() {
+    let hook = |joins, leaves| crate::ParticipantHook { url: "https://example.com/p".parse().unwrap(), joins, leaves };
+    let mut session = recording(false);
+    session.media.participants = vec![hook(true, false), hook(true, true)];
+    let before = session.sequence;
+    let mut told = |joined| {
+        let person = Report::Participant { at: at(5), joined, id: "ada".into(), name: "Ada".into() };
+        let input = report(&session, person);
+        session.apply(input, at(5)).unwrap().events
+    };
+    let came = told(true);
+    assert_eq!(came.iter().map(|event| event.sequence - crate::event::ASIDE).collect::<Vec<_>>(), [1, 2]);
+    assert!(came.iter().all(|event| event.event == "participant_events.join" && event.to.is_some()));
+    let data = &came[0].body["data"];
+    assert_eq!(data["data"]["participant"]["full_name"], "Ada");
+    assert_eq!(data["data"]["timestamp"]["relative"], 3.0, "since the bot was let in");
+    assert_eq!(data["bot"]["id"], session_id());
+    assert_eq!(told(false).len(), 1);
+    assert_eq!(session.sequence, before, "the others have no gaps");
+}
+
+fn session_id() -> String {
+    new(None, false).id.to_string()
 }
 
 fn settle(kind: ArtifactKind) -> Input {

@@ -124,12 +124,11 @@ impl Case {
 
     fn backend(&self) -> Backend {
         let plan: Arc<dyn Plan> = self.step.clone();
-        Backend {
-            store: Arc::new(FaultyStore::new(Arc::clone(&self.store), Arc::clone(&plan))),
-            queue: JobQueue::new(Arc::new(FaultyQueue::new(Arc::clone(&self.queue), plan))),
-            clock: self.clock.clone(),
-            nudge: Arc::new(Notify::new()),
-        }
+        Backend::new(
+            Arc::new(FaultyStore::new(Arc::clone(&self.store), Arc::clone(&plan))),
+            JobQueue::new(Arc::new(FaultyQueue::new(Arc::clone(&self.queue), plan))),
+            self.clock.clone(),
+        )
     }
 
     /// A process that does everything, until it is dropped.
@@ -256,6 +255,8 @@ fn new_session() -> NewSession {
         media: MediaPlan::default(),
         deduplication_key: None,
         rejoin: true,
+        remote: None,
+        overflow: None,
         join_at: None,
         transcript_id: TranscriptId::from_uuid(Uuid::new_v4()),
         retention: Duration::from_secs(86_400),

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
+use muster_session::event::Event;
+use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 use tokio::time::Instant;
 
 use crate::faulty::FaultyStore;
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, KnownWorker, LeaseRenewal, ListQuery,
-    LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
+    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
+    Renewed, SessionStore, StoreError, WorkerRecord,
 };
 
 /// Longest time of trying again.
@@ -67,12 +69,12 @@ impl Insistent {
     }
 
     /// The record, if it is the one that was to be written; renewals of its lease apart.
-    async fn written(&self, mut wanted: Session) -> Result<Session, StoreError> {
-        let stored = self.get(wanted.id).await?.ok_or(StoreError::Conflict)?;
+    async fn written(&self, mut wanted: Session, refused: StoreError) -> Result<Session, StoreError> {
+        let Some(stored) = self.get(wanted.id).await? else { return Err(refused) };
         if let (Some(lease), Some(until)) = (&mut wanted.lease, stored.lease_until()) {
             lease.until = until;
         }
-        if stored == wanted { Ok(stored) } else { Err(StoreError::Conflict) }
+        if stored == wanted { Ok(stored) } else { Err(refused) }
     }
 }
 
@@ -84,8 +86,8 @@ impl SessionStore for Insistent {
             (Ok(Created::Replayed(session) | Created::Duplicate(session)), true) if session.id == commit.session.id => {
                 Ok(Created::New(session))
             }
-            (Err(StoreError::Conflict), true) => {
-                self.written(Session { version: 1, ..commit.session }).await.map(Created::New)
+            (Err(refused @ (StoreError::Conflict | StoreError::Seen)), true) => {
+                self.written(Session { version: 1, ..commit.session }, refused).await.map(Created::New)
             }
             (answer, _) => answer,
         }
@@ -109,8 +111,8 @@ impl SessionStore for Insistent {
 
     async fn commit(&self, commit: Commit) -> Result<Session, StoreError> {
         match self.doubt(|| self.store.commit(commit.clone())).await {
-            (Err(StoreError::Conflict), true) => {
-                self.written(Session { version: commit.session.version + 1, ..commit.session }).await
+            (Err(refused @ (StoreError::Conflict | StoreError::Seen)), true) => {
+                self.written(Session { version: commit.session.version + 1, ..commit.session }, refused).await
             }
             (answer, _) => answer,
         }
@@ -123,6 +125,10 @@ impl SessionStore for Insistent {
         until: Timestamp,
     ) -> Result<Vec<Renewed>, StoreError> {
         self.insist(|| self.store.renew(owner, leases, until)).await
+    }
+
+    async fn find_remote(&self, source: &str, id: &str) -> Result<Option<Session>, StoreError> {
+        self.insist(|| self.store.find_remote(source, id)).await
     }
 
     async fn list(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
@@ -179,15 +185,73 @@ impl SessionStore for Insistent {
         self.insist(|| self.store.deliveries(bot)).await
     }
 
-    /// Those that were settled before are pending now, whichever try made them so.
-    async fn replay(&self, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
-        let mut settled = self.deliveries(bot).await?;
-        settled.retain(|known| !matches!(known.status, DeliveryStatus::Pending { .. }));
-        settled.retain(|known| sequence.is_none_or(|sequence| known.event.sequence == sequence));
-        match self.doubt(|| self.store.replay(bot, sequence, now)).await {
-            (Ok(0), true) => Ok(settled.len() as u64),
+    async fn resend(&self, deliveries: &[u64], now: Timestamp) -> Result<u64, StoreError> {
+        self.insist(|| self.store.resend(deliveries, now)).await
+    }
+
+    async fn postpone(&self, deliveries: &[u64], until: Timestamp) -> Result<(), StoreError> {
+        self.insist(|| self.store.postpone(deliveries, until)).await
+    }
+
+    async fn ledger(&self, tenant: &TenantId, query: &LedgerQuery) -> Result<LedgerPage, StoreError> {
+        self.insist(|| self.store.ledger(tenant, query)).await
+    }
+
+    async fn notify(
+        &self,
+        tenant: &TenantId,
+        event: Event,
+        endpoints: &[Endpoint],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.insist(|| self.store.notify(tenant, event.clone(), endpoints, now)).await
+    }
+
+    async fn put_endpoint(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        match self.doubt(|| self.store.put_endpoint(endpoint.clone())).await {
+            (Err(StoreError::Conflict), true) => {
+                let wanted = Endpoint { version: endpoint.version + 1, ..endpoint };
+                let stored = self.endpoint(wanted.id).await?;
+                if stored.as_ref() == Some(&wanted) { Ok(wanted) } else { Err(StoreError::Conflict) }
+            }
             (answer, _) => answer,
         }
+    }
+
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        self.insist(|| self.store.endpoint(id)).await
+    }
+
+    async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<Endpoint>, StoreError> {
+        self.insist(|| self.store.endpoints(tenant)).await
+    }
+
+    async fn delete_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {
+        let there = self.endpoint(id).await?.is_some_and(|endpoint| endpoint.tenant == *tenant);
+        self.remove(there, || self.store.delete_endpoint(tenant, id)).await
+    }
+
+    async fn receive(&self, entry: InboxEntry) -> Result<bool, StoreError> {
+        match self.doubt(|| self.store.receive(entry.clone())).await {
+            (Ok(false), true) => Ok(self.received(&entry.key).await?.as_ref() == Some(&entry)),
+            (answer, _) => answer,
+        }
+    }
+
+    async fn received(&self, key: &str) -> Result<Option<InboxEntry>, StoreError> {
+        self.insist(|| self.store.received(key)).await
+    }
+
+    async fn inbox(&self, tenant: &TenantId, query: &InboxQuery) -> Result<InboxPage, StoreError> {
+        self.insist(|| self.store.inbox(tenant, query)).await
+    }
+
+    async fn inbox_counts(&self, tenant: &TenantId) -> Result<Vec<InboxCount>, StoreError> {
+        self.insist(|| self.store.inbox_counts(tenant)).await
+    }
+
+    async fn forget_received(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.insist(|| self.store.forget_received(before, limit)).await
     }
 
     async fn append_log(&self, bot: BotId, fencing: u64, entries: &[LogEntry]) -> Result<(), StoreError> {

@@ -22,6 +22,13 @@ fn leaves_alone(case: &str, fault: Fault, operation: &str) -> bool {
         // An attempt has no identity, so one that is recorded again is in the ledger twice. The sentences look at every
         // attempt and count failures; what holds all the same is a case of its own.
         (Fault::LostAnswer | Fault::Duplicate, "record_attempt") => case != "an_attempt_is_recorded_at_least_once",
+        // Nor has a notice, so one that is made again is there twice.
+        (Fault::LostAnswer | Fault::Duplicate, "notify") => case != "a_notice_is_made_at_least_once",
+        // It answers how many it changed, and what was changed unheard looks as if it had been pending all along. That it
+        // was changed is a case of its own.
+        (Fault::LostAnswer | Fault::Duplicate, "resend") => case != "a_resend_is_made_whoever_hears_of_it",
+        // It removes the oldest, so another try removes the next ones: at most its limit, but more than that in all.
+        (Fault::LostAnswer | Fault::Duplicate, "forget_received") => true,
         _ => false,
     }
 }

@@ -1,47 +1,47 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_session::event::Event;
 use muster_session::job::Job;
 use muster_session::{BotId, Outcome, Session, TenantId, Timestamp};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::Fixture;
 use super::samples::{assert_missing, at, create, denied, done, joining, queued, url};
-use crate::{Attempt, Commit, Delivery, DeliveryStatus, LogEntry, SessionStore};
+use crate::{Attempt, Commit, Delivery, DeliveryStatus, LedgerQuery, LogEntry, SessionStore};
 
-const DELIVERED: DeliveryStatus = DeliveryStatus::Delivered;
-const FAILED: DeliveryStatus = DeliveryStatus::Failed;
+pub(super) const DELIVERED: DeliveryStatus = DeliveryStatus::Delivered;
+pub(super) const FAILED: DeliveryStatus = DeliveryStatus::Failed;
 
-fn pending_at(next_at: Timestamp) -> DeliveryStatus {
+pub(super) fn pending_at(next_at: Timestamp) -> DeliveryStatus {
     DeliveryStatus::Pending { next_at }
 }
 
-fn attempt(seconds: u64, http_status: u16) -> Attempt {
+pub(super) fn attempt(seconds: u64, http_status: u16) -> Attempt {
     Attempt { at: at(seconds), http_status: Some(http_status), latency_ms: seconds, detail: format!("at {seconds}") }
 }
 
-fn event(bot: BotId, sequence: u64, now: Timestamp) -> Event {
+pub(super) fn event(bot: BotId, sequence: u64, now: Timestamp) -> Event {
     // Key order, floats and characters that a careless round trip would change.
     let body = json!({"zeta": 0.1, "alpha": "é\u{2028}/\"", "sequence": sequence, "nested": {"b": 1e300, "a": [null]}});
     Event { bot, sequence, at: now, event: "bot.x".into(), bot_event: "bot.x".into(), to: None, body }
 }
 
 /// Adds events to a session.
-async fn emit(store: &dyn SessionStore, session: &Session, events: Vec<Event>, now: Timestamp) -> Session {
+pub(super) async fn emit(store: &dyn SessionStore, session: &Session, events: Vec<Event>, now: Timestamp) -> Session {
     let outcome = Outcome { events, jobs: Vec::new() };
     store.commit(Commit::new(session.clone(), outcome, now)).await.expect("commit")
 }
 
-async fn pending(store: &dyn SessionStore, bot: BotId) -> Vec<Delivery> {
+pub(super) async fn pending(store: &dyn SessionStore, bot: BotId) -> Vec<Delivery> {
     store.pending_deliveries(bot, 1_000).await.expect("pending")
 }
 
-async fn bots_due(store: &dyn SessionStore, now: Timestamp, limit: u32) -> Vec<BotId> {
+pub(super) async fn bots_due(store: &dyn SessionStore, now: Timestamp, limit: u32) -> Vec<BotId> {
     store.bots_with_due_deliveries(now, limit).await.expect("due")
 }
 
-fn sequences(deliveries: &[Delivery]) -> Vec<u64> {
+pub(super) fn sequences(deliveries: &[Delivery]) -> Vec<u64> {
     deliveries.iter().map(|delivery| delivery.event.sequence).collect()
 }
 
@@ -148,6 +148,12 @@ pub async fn s12_a_delete_leaves_only_what_was_promised(fixture: &dyn Fixture) {
     assert_eq!(store.expired(at(1_000_000_000), 10).await.expect("expired").len(), 1);
     let left = store.deliveries(bot).await.expect("ledger");
     assert_eq!(left, deliveries[1..], "what is pending is still to be sent");
+    let of_all = async || {
+        let all = store.ledger(&session.tenant, &LedgerQuery { limit: 100, ..LedgerQuery::default() }).await;
+        all.expect("ledger").deliveries.into_iter().map(|delivery| delivery.id).collect::<BTreeSet<_>>()
+    };
+    let known = |here: &[Delivery]| here.iter().chain(&theirs).map(|delivery| delivery.id).collect::<BTreeSet<_>>();
+    assert_eq!(of_all().await, known(&left));
     assert!(bots_due(&*store, at(0), 10).await.contains(&bot));
     store.record_attempt(left[0].id, attempt(2, 500), pending_at(at(9))).await.expect("record");
     assert_eq!(store.deliveries(bot).await.expect("ledger").len(), left.len());
@@ -155,6 +161,7 @@ pub async fn s12_a_delete_leaves_only_what_was_promised(fixture: &dyn Fixture) {
         store.record_attempt(delivery.id, attempt(10, 200), DELIVERED).await.expect("record");
     }
     assert_eq!(store.deliveries(bot).await.expect("ledger"), [], "and then nothing is left");
+    assert_eq!(of_all().await, known(&[]));
     assert_eq!(store.deliveries(neighbour.id).await.expect("ledger"), theirs);
     let jobs = store.outbox(at(0), 10).await.expect("outbox");
     assert_eq!(jobs.iter().filter(|entry| entry.job.bot() == bot).count(), 1, "jobs stay until they are done");
@@ -183,8 +190,8 @@ pub async fn deliveries_go_to_the_events_own_address_first(fixture: &dyn Fixture
     assert_eq!(ledger.iter().map(|d| &d.url).collect::<Vec<_>>(), [&own]);
 }
 
-/// Attempts add up in the ledger; a replay makes settled deliveries pending again, and counts failures anew.
-pub async fn attempts_and_replays_are_recorded(fixture: &dyn Fixture) {
+/// Attempts add up in the ledger; resending makes settled deliveries pending again, and counts failures anew.
+pub async fn attempts_and_resends_are_recorded(fixture: &dyn Fixture) {
     let store = fixture.open().await;
     let session = create(&*store, queued("t", at(0))).await;
     let bot = session.id;
@@ -211,14 +218,17 @@ pub async fn attempts_and_replays_are_recorded(fixture: &dyn Fixture) {
     assert_eq!((twice.status, twice.attempts.len()), (DELIVERED, 2));
     assert_missing(store.record_attempt(u64::from(u32::MAX), attempt(1, 200), DELIVERED).await);
 
-    let replay = async |bot, sequence| store.replay(bot, sequence, at(20)).await.expect("replay");
-    assert_eq!(replay(bot, Some(3)).await, 0, "it still is pending");
-    assert_eq!(replay(bot, Some(9)).await, 0);
-    assert_eq!(replay(BotId::from_uuid(Uuid::new_v4()), None).await, 0);
-    assert_eq!(replay(bot, Some(1)).await, 1);
+    let resend = async |ids: &[u64]| store.resend(ids, at(20)).await.expect("resend");
+    let nowhere = u64::from(u32::MAX);
+    assert_eq!(resend(&[]).await, 0);
+    assert_eq!(resend(&[made[2].id]).await, 0, "it still is pending");
+    assert_eq!(resend(&[nowhere]).await, 0);
+    assert_eq!(resend(&[made[0].id, nowhere, made[2].id]).await, 1);
     let again = &pending(&*store, bot).await[0];
     assert_eq!((again.id, again.status, again.failures, again.attempts.len()), (made[0].id, pending_at(at(20)), 0, 3));
-    assert_eq!(replay(bot, None).await, 1, "the other settled one");
+    assert_eq!(pending(&*store, bot).await[1].status, pending_at(at(1)), "what was pending is due as it was");
+    assert_eq!(resend(&made.iter().map(|delivery| delivery.id).collect::<Vec<_>>()).await, 1, "the other settled one");
+    assert_eq!(bots_due(&*store, at(1), 10).await, [bot]);
     assert_eq!(pending(&*store, bot).await.len(), 3);
     let tenants: Vec<TenantId> = pending(&*store, bot).await.into_iter().map(|delivery| delivery.tenant).collect();
     assert_eq!(tenants, vec![session.tenant; 3]);

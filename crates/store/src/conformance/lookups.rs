@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_session::{BotId, Input, Session, State, TenantId, Timestamp, TranscriptId};
+use muster_session::{BotId, Input, Remote, Session, State, TenantId, Timestamp, TranscriptId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Fixture;
 use super::samples::{
-    LEASE, acquire, assert_fenced, at, create, creation, done, ids, joining, new_session, queued, renamed, step,
+    LEASE, acquire, assert_conflict, assert_fenced, at, create, creation, done, ids, joining, new_session, queued,
+    renamed, step,
 };
 use crate::{ApiKey, ListQuery, LogEntry, SessionStore, StoreError};
 
@@ -191,6 +192,61 @@ pub async fn s09_the_control_role_finds_what_is_due(fixture: &dyn Fixture) {
     assert_eq!(overdue(deadline, 10).await, [&others[..], &[kept.id]].concat());
     step(&*store, &asked, Input::DeadlinePassed, deadline).await;
     assert_eq!(overdue(deadline, 10).await, others);
+}
+
+/// 21. `find_remote` finds a session by what its record says of its bot elsewhere, as long as the record is there.
+pub async fn s21_a_session_is_found_by_its_bot_elsewhere(fixture: &dyn Fixture) {
+    let store = fixture.open().await;
+    let find = async |source: &str, id: &str| store.find_remote(source, id).await.expect("find");
+    let remote = |source: &str, id: Option<&str>| {
+        Some(Remote { bot: id.map(str::to_owned), ours: id.is_none(), ..Remote::theirs(source, None) })
+    };
+    let made = |source: &str, id: Option<&str>| {
+        let mut new = new_session("t");
+        new.remote = remote(source, id);
+        creation(new, at(0))
+    };
+    let said = |session: &Session, remote: Option<Remote>| {
+        let mut said = renamed(session, "said", at(1));
+        said.session.remote = remote;
+        said
+    };
+    let local = create(&*store, queued("t", at(0))).await;
+    let known = create(&*store, made("a", Some("1"))).await;
+    let waits = create(&*store, made("a", None)).await;
+    assert_eq!(find("a", "1").await.as_ref(), Some(&known), "from its creation on");
+    for (source, id) in [("b", "1"), ("a", "2"), ("a", ""), ("", "1"), ("a:1", "")] {
+        assert_eq!(find(source, id).await, None, "{source:?} {id:?}");
+    }
+    // Once it is known.
+    let waits = store.commit(said(&waits, remote("a", Some("2 \"ä\":/")))).await.expect("commit");
+    assert_eq!(find("a", "2 \"ä\":/").await.as_ref(), Some(&waits));
+    // As it is now.
+    let known = store.commit(renamed(&known, "renamed", at(2))).await.expect("commit");
+    assert_eq!(find("a", "1").await.as_ref(), Some(&known));
+    // By every bot that it ever had there.
+    let waits = store.commit(said(&waits, remote("a", Some("3")))).await.expect("commit");
+    for id in ["2 \"ä\":/", "3"] {
+        assert_eq!(find("a", id).await.as_ref(), Some(&waits));
+    }
+    // What is not written is not found, and what is another's stays so.
+    let stale = Session { version: local.version + 1, ..local.clone() };
+    assert_conflict(store.commit(said(&stale, remote("a", Some("4")))).await);
+    assert_eq!(find("a", "4").await, None);
+    let local = store.commit(said(&local, remote("a", Some("1")))).await.expect("commit");
+    assert_eq!(find("a", "1").await.as_ref(), Some(&known), "the first that said it");
+    store.delete(local.id).await.expect("delete");
+    assert_eq!(find("a", "1").await.as_ref(), Some(&known));
+    drop(store);
+    let store = fixture.open().await;
+    let find = async |source: &str, id: &str| store.find_remote(source, id).await.expect("find");
+    assert_eq!(find("a", "3").await.as_ref(), Some(&waits));
+    store.delete(waits.id).await.expect("delete");
+    for id in ["2 \"ä\":/", "3"] {
+        assert_eq!(find("a", id).await, None, "gone with its record");
+    }
+    let again = create(&*store, made("a", Some("3"))).await;
+    assert_eq!(find("a", "3").await, Some(again), "and free again");
 }
 
 /// Every session is counted in its state, for one tenant or for all.

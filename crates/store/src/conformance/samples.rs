@@ -50,6 +50,8 @@ pub(crate) fn new_session(tenant: &str) -> NewSession {
         },
         deduplication_key: None,
         rejoin: false,
+        remote: None,
+        overflow: None,
         join_at: None,
         transcript_id: TranscriptId::from_uuid(Uuid::new_v4()),
         retention: Duration::from_secs(7 * 86_400),

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use muster_session::{BotId, TenantId, Timestamp, TranscriptId, WorkerId};
+use muster_session::{BotId, EndpointId, TenantId, Timestamp, TranscriptId, WorkerId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -57,6 +57,31 @@ impl Key {
     /// Says whose a transcript is.
     pub(super) fn transcript(id: TranscriptId) -> Self {
         Self::new(format!("transcript#{id}"), "at")
+    }
+
+    /// Says whose an id elsewhere is.
+    pub(super) fn remote(source: &str, id: &str) -> Self {
+        // The length keeps apart what a separator in a name would mix up.
+        Self::new(format!("remote#{}#{}#{}", source.len(), bounded(source), bounded(id)), "at")
+    }
+
+    /// Deliveries of a bot that are still to be made items of their own: before those that are.
+    pub(super) fn fan(bot: BotId, sequence: u64, id: u64) -> Self {
+        Self::new(of_bot(bot), format!("{DELIVERY}!{sequence:020}#{id:020}"))
+    }
+
+    pub(super) fn endpoint(id: EndpointId) -> Self {
+        Self::new(format!("endpoint#{id}"), "at")
+    }
+
+    /// Among those of its tenant.
+    pub(super) fn endpoint_of(tenant: &TenantId, id: EndpointId) -> Self {
+        Self::new(endpoints_of(tenant), id.to_string())
+    }
+
+    /// A webhook that came in.
+    pub(super) fn received(key: &str) -> Self {
+        Self::new(format!("inbox#{}", bounded(key)), "at")
     }
 
     /// Binds an idempotency key.
@@ -126,6 +151,10 @@ pub(super) fn log_prefix(kind: &str) -> String {
     format!("{LOG}{}#{}#", kind.len(), bounded(kind))
 }
 
+pub(super) fn endpoints_of(tenant: &TenantId) -> String {
+    format!("endpoints#{}", bounded(tenant.as_str()))
+}
+
 pub(super) fn outbox_partition(shard: u8) -> String {
     format!("outbox#{shard}")
 }
@@ -137,9 +166,19 @@ pub(super) fn shard(bot: BotId) -> String {
     (last % SHARDS).to_string()
 }
 
+/// The shard of what is known by a text.
+pub(super) fn shard_of(text: &str) -> u8 {
+    Sha256::digest(text.as_bytes())[0] % SHARDS
+}
+
 /// Sorts as the times do, and among equal ones by bot.
 pub(super) fn time_key(at: Timestamp, bot: BotId) -> String {
-    format!("{}#{}", time_prefix(at), bot.as_uuid().simple())
+    timed(at, &bot.as_uuid().simple().to_string())
+}
+
+/// The same for something else than a bot.
+pub(super) fn timed(at: Timestamp, what: &str) -> String {
+    format!("{}#{}", time_prefix(at), bounded(what))
 }
 
 /// Comes before every [`time_key`] of this time, and after all of earlier ones.
@@ -216,6 +255,7 @@ pub(super) fn corrupt(what: &str, error: impl Display) -> StoreError {
 pub(super) fn bytes(item: &Item) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
         _ => 1,
     };
     item.iter().map(|(name, of)| name.len() + value(of)).sum()

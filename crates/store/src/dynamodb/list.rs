@@ -14,10 +14,8 @@ use super::merge::Merge;
 use super::outbox::page as page_size;
 use super::record::{self, state_key, tenant_key};
 use super::table::{Select, Table, failed};
+use crate::codec::PAGE_MAX;
 use crate::{ListQuery, Page, StoreError};
-
-/// Largest page.
-const PAGE_MAX: u32 = 1_000;
 
 /// An index of records by a time.
 pub(super) struct ByTime {
@@ -119,26 +117,15 @@ fn matches(session: &Session, query: &ListQuery) -> bool {
 
 /// A selection for each shard, and for each state if some are asked for. None if no time can be in the range.
 fn selections(tenant: &TenantId, query: &ListQuery, last: Option<&str>) -> Option<Vec<Select>> {
-    let first = query.from.map_or_else(|| "0".to_owned(), time_prefix);
-    let mut end = query.to.map_or_else(|| "~".to_owned(), time_prefix);
-    if let Some(last) = last.filter(|last| *last < end.as_str()) {
-        end = last.to_owned();
-    }
-    if first > end {
-        return None;
-    }
+    let range = Range::new(query.from, query.to, last)?;
     let platform = query.platform.as_ref().map(|platform| platform.to_lowercase());
     let select = |index, hash: &str, key: String| {
-        let mut values = vec![(":key".to_owned(), s(key)), (":first".into(), s(&first)), (":end".into(), s(&end))];
-        values.extend(platform.iter().map(|platform| (":plat".to_owned(), s(platform))));
-        Select {
-            index: Some(index),
-            condition: format!("{hash} = :key AND list_r BETWEEN :first AND :end"),
-            filter: platform.as_ref().map(|_| "plat = :plat".into()),
-            values: values.into_iter().collect(),
-            descending: true,
-            page: Some(page_size(query.limit.saturating_add(1))),
+        let mut select = range.select(index, hash, key, query.limit);
+        if let Some(platform) = &platform {
+            select.filter = Some("plat = :plat".into());
+            select.values.insert(":plat".to_owned(), s(platform));
         }
+        select
     };
     let mut states = query.states.clone();
     states.sort_unstable();
@@ -152,6 +139,37 @@ fn selections(tenant: &TenantId, query: &ListQuery, last: Option<&str>) -> Optio
     let of_shard = |shard: String| states.iter().map(move |state| (shard.clone(), *state));
     let keys = shards().flat_map(of_shard).map(|(shard, state)| state_key(&shard, state, tenant.as_str()));
     Some(keys.map(|key| select("by_state", "state_h", key)).collect())
+}
+
+/// Keys of an index by time, both ends included.
+pub(super) struct Range {
+    first: String,
+    end: String,
+}
+
+impl Range {
+    /// Of times, down from where the page before ended. None if no time can be in it.
+    pub(super) fn new(from: Option<Timestamp>, to: Option<Timestamp>, last: Option<&str>) -> Option<Self> {
+        let first = from.map_or_else(|| "0".to_owned(), time_prefix);
+        let mut end = to.map_or_else(|| "~".to_owned(), time_prefix);
+        if let Some(last) = last.filter(|last| *last < end.as_str()) {
+            end = last.to_owned();
+        }
+        (first <= end).then_some(Self { first, end })
+    }
+
+    /// What is in the range of a partition of an index, newest first, read in parts that suit a page of so many.
+    pub(super) fn select(&self, index: &'static str, hash: &str, key: String, limit: u32) -> Select {
+        let values = [(":key", s(key)), (":first", s(&self.first)), (":end", s(&self.end))];
+        Select {
+            index: Some(index),
+            condition: format!("{hash} = :key AND list_r BETWEEN :first AND :end"),
+            values: values.map(|(name, value)| (name.to_owned(), value)).into(),
+            descending: true,
+            page: Some(page_size(limit.saturating_add(1))),
+            ..Select::default()
+        }
+    }
 }
 
 /// Reads every entry of the index, so it costs what there is: of one tenant, or of all.

@@ -9,6 +9,9 @@ use super::item::{
 use super::table::{Select, Table};
 use crate::StoreError;
 
+/// Partitions of the pointers to a record by ids elsewhere, so that they go with it.
+const REMOTES: &str = "remote_keys";
+
 /// What a record is found by, apart from its key. None where it does not apply, so that an index has only what a lookup can
 /// find.
 pub(super) struct Indexed {
@@ -61,6 +64,9 @@ pub(super) fn new_record(session: &Session, idempotency_key: Option<&str>) -> It
     if let Some(key) = idempotency_key {
         set("idem", s(key));
     }
+    if let Some(key) = remote_key(session) {
+        set(REMOTES, AttributeValue::Ss(vec![key.pk]));
+    }
     for (name, value) in indexed.times() {
         if let Some(value) = value {
             set(name, s(value));
@@ -94,8 +100,27 @@ pub(super) fn change(session: &Session) -> (String, Vec<(&'static str, Attribute
         set = format!("{set}, {name} = {parameter}");
         values.push((parameter, s(value)));
     }
-    let remove = if remove.is_empty() { String::new() } else { format!(" REMOVE {}", remove.join(", ")) };
-    (set + &remove, values)
+    let mut change = set;
+    if !remove.is_empty() {
+        change = format!("{change} REMOVE {}", remove.join(", "));
+    }
+    if let Some(key) = remote_key(session) {
+        change = format!("{change} ADD {REMOTES} :remote");
+        values.push((":remote", AttributeValue::Ss(vec![key.pk])));
+    }
+    (change, values)
+}
+
+/// Where a bot that runs elsewhere is found by what it is called there, if that is known.
+pub(super) fn remote_key(session: &Session) -> Option<Key> {
+    let remote = session.remote.as_ref()?;
+    Some(Key::remote(&remote.source, remote.bot.as_ref()?))
+}
+
+/// Every [`remote_key`] that a stored record ever had.
+pub(super) fn remote_keys(stored: &Item) -> Vec<Key> {
+    let keys = stored.get(REMOTES).and_then(|keys| keys.as_ss().ok());
+    keys.into_iter().flatten().map(|pk| Key { pk: pk.clone(), sk: "at".into() }).collect()
 }
 
 /// The items of one session together.

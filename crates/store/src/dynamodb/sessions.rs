@@ -1,12 +1,8 @@
 //! Single records: creating, compare-and-swap, leases, deleting.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use muster_session::event::Event;
-use muster_session::job::Job;
 use muster_session::{BotId, Session, Timestamp, WorkerId};
 
 use super::ids::Ids;
@@ -14,7 +10,7 @@ use super::item::{DELIVERY, Item, Key, LOG, maybe_number, maybe_text, n, parse, 
 use super::record::{self, items_of};
 use super::table::{Table, failed};
 use super::write::{Refusal, Writes};
-use super::{deliveries, outbox};
+use super::{deliveries, fan, inbox, outbox};
 use crate::{Commit, CreateGuard, Created, LeaseRenewal, Renewed, StoreError};
 
 /// Renewals on their way at once.
@@ -26,11 +22,12 @@ pub(super) async fn create(
     commit: Commit,
     guard: CreateGuard,
 ) -> Result<Created, StoreError> {
-    let mut session = commit.session;
+    let mut session = commit.session.clone();
     session.version = 1;
     let mut attempt = 0;
     loop {
         let mut writes = Writes::new(&table.name);
+        let seen = commit.inbox.as_ref().map(|entry| writes.put_new(inbox::item(entry)));
         let record = writes.put_new(record::new_record(&session, guard.idempotency_key.as_deref()));
         let bind = |key: Option<Key>, writes: &mut Writes<'_>| key.map(|key| writes.put_new(pointer(key, session.id)));
         let key = guard.idempotency_key.as_ref().map(|key| Key::idempotency(&session.tenant, key));
@@ -40,8 +37,12 @@ pub(super) async fn create(
         if session.lease.is_some() {
             write_lease(&mut writes, &session, None);
         }
-        consequences(&mut writes, ids, &session, &commit.events, &commit.jobs, commit.now);
-        let Err(refusal) = table.transact(writes.into_vec()).await? else { return Ok(Created::New(session)) };
+        let fans = consequences(&mut writes, ids, &session, &commit);
+        let Err(refusal) = table.transact(writes.into_vec()).await? else {
+            fan::unfold_now(table, ids, fans).await;
+            return Ok(Created::New(session));
+        };
+        check_seen(&refusal, seen)?;
         if let Some(winner) = bound(table, &refusal, idempotency).await? {
             return Ok(Created::Replayed(winner));
         }
@@ -57,6 +58,14 @@ pub(super) async fn create(
     }
 }
 
+/// What came in before has taken effect before, whatever else there is.
+fn check_seen(refusal: &Refusal, write: Option<usize>) -> Result<(), StoreError> {
+    match write.and_then(|write| refusal.of(write)) {
+        Some(_) => Err(StoreError::Seen),
+        None => Ok(()),
+    }
+}
+
 /// The record that a key is bound to, if that is why the write was refused.
 async fn bound(table: &Table, refusal: &Refusal, write: Option<usize>) -> Result<Option<Session>, StoreError> {
     match write.and_then(|write| refusal.of(write)) {
@@ -66,18 +75,23 @@ async fn bound(table: &Table, refusal: &Refusal, write: Option<usize>) -> Result
 }
 
 pub(super) async fn commit(table: &Table, ids: &Ids, commit: Commit) -> Result<Session, StoreError> {
-    let mut session = commit.session;
+    let mut session = commit.session.clone();
     let read_at = session.version;
     session.version += 1;
     let mut attempt = 0;
     loop {
         let mut writes = Writes::new(&table.name);
+        let seen = commit.inbox.as_ref().map(|entry| writes.put_new(inbox::item(entry)));
         let (change, mut values) = record::change(&session);
         values.push((":ver", n(read_at)));
         let record = writes.update(Key::record(session.id), change, "ver = :ver".into(), values);
         let lease = write_lease(&mut writes, &session, commit.lease_seen);
-        consequences(&mut writes, ids, &session, &commit.events, &commit.jobs, commit.now);
-        let Err(refusal) = table.transact(writes.into_vec()).await? else { return Ok(session) };
+        let fans = consequences(&mut writes, ids, &session, &commit);
+        let Err(refusal) = table.transact(writes.into_vec()).await? else {
+            fan::unfold_now(table, ids, fans).await;
+            return Ok(session);
+        };
+        check_seen(&refusal, seen)?;
         match refusal.of(record) {
             Some(None) => return Err(StoreError::Missing),
             Some(Some(_)) => return Err(StoreError::Conflict),
@@ -127,20 +141,17 @@ fn write_lease(writes: &mut Writes<'_>, session: &Session, seen: Option<Timestam
     writes.update(key, change.into(), condition, values)
 }
 
-/// What belongs to the same write as the record.
-fn consequences(
-    writes: &mut Writes<'_>,
-    ids: &Ids,
-    session: &Session,
-    events: &[Event],
-    jobs: &[(Job, Duration)],
-    now: Timestamp,
-) {
+/// What belongs to the same write as the record. Answers what is to be unfolded after it.
+fn consequences(writes: &mut Writes<'_>, ids: &Ids, session: &Session, commit: &Commit) -> Vec<Key> {
     for transcript in &session.transcripts {
         writes.put(pointer(Key::transcript(transcript.id), session.id));
     }
-    deliveries::add(writes, ids, session, events, now);
-    outbox::add(writes, ids, jobs, now);
+    if let Some(key) = record::remote_key(session) {
+        writes.point_first(key, session.id);
+    }
+    outbox::add(writes, ids, &commit.jobs, commit.now);
+    // Last: they take as much of a transaction as is left.
+    deliveries::add(writes, ids, session, commit)
 }
 
 pub(super) async fn renew(
@@ -207,6 +218,9 @@ pub(super) async fn delete(table: &Table, bot: BotId) -> Result<bool, StoreError
         let Some(stored) = table.get(Key::record(bot)).await? else { return Ok(false) };
         let session = record::of_items(std::slice::from_ref(&stored))?.ok_or(StoreError::Missing)?;
         sweep(table, bot).await?;
+        for key in record::remote_keys(&stored) {
+            table.delete_if(key, "bot = :bot", vec![(":bot", s(bot.to_string()))]).await?;
+        }
         let mut writes = Writes::new(&table.name);
         let as_read = ("ver = :ver", vec![(":ver", n(session.version))]);
         let record = writes.delete(Key::record(bot), Some(as_read));

@@ -11,11 +11,13 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::FinalizerInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, TransactWriteItem, WriteRequest};
 use muster_aws::{SdkConfig, ServiceClock};
 
 use super::item::{Item, Key};
-use super::write::{self, Refusal};
+use super::write::{self, Refusal, Values};
 use crate::StoreError;
 
 /// How often a write is tried that others are in the way of.
@@ -163,6 +165,48 @@ impl Table {
         Ok(())
     }
 
+    /// Changes an item if this holds of it; true if it did.
+    pub(super) async fn update_if(
+        &self,
+        key: Key,
+        change: &str,
+        condition: &str,
+        values: Values<'_>,
+    ) -> Result<bool, StoreError> {
+        const DOING: &str = "changing an item";
+        let mut attempt = 0;
+        loop {
+            let update = self.client.update_item().table_name(&self.name).set_key(Some(key.clone().into_item()));
+            let update = update.update_expression(change).condition_expression(condition);
+            let Err(error) = update.set_expression_attribute_values(Some(named(&values))).send().await else {
+                return Ok(true);
+            };
+            match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => return Ok(false),
+                Some(UpdateItemError::TransactionConflictException(_)) => self.wait(DOING, &mut attempt).await?,
+                _ => return Err(failed(DOING, &error)),
+            }
+        }
+    }
+
+    /// Removes an item if this holds of it; true if it did.
+    pub(super) async fn delete_if(&self, key: Key, condition: &str, values: Values<'_>) -> Result<bool, StoreError> {
+        const DOING: &str = "removing an item";
+        let mut attempt = 0;
+        loop {
+            let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.clone().into_item()));
+            let delete = delete.condition_expression(condition);
+            let Err(error) = delete.set_expression_attribute_values(Some(named(&values))).send().await else {
+                return Ok(true);
+            };
+            match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => return Ok(false),
+                Some(DeleteItemError::TransactionConflictException(_)) => self.wait(DOING, &mut attempt).await?,
+                _ => return Err(failed(DOING, &error)),
+            }
+        }
+    }
+
     /// Before the next attempt at something that others are in the way of: longer each time, and never as long as they.
     pub(super) async fn wait(&self, doing: &str, attempt: &mut u32) -> Result<(), StoreError> {
         *attempt += 1;
@@ -174,6 +218,10 @@ impl Table {
         tokio::time::sleep(longest.mul_f64(share)).await;
         Ok(())
     }
+}
+
+fn named(values: &Values<'_>) -> Item {
+    values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 fn client(config: &SdkConfig, throttled: &Throttled, clock: &ServiceClock) -> Client {

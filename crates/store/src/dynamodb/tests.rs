@@ -1,6 +1,7 @@
 //! The suite on DynamoDB, as an emulator plays it, and what no emulator plays.
 
 mod setup;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -108,7 +109,7 @@ async fn what_is_settled_expires_by_itself_and_what_is_pending_does_not() {
     let expires = expiring().await;
     assert_eq!(expires.len(), 1);
     assert!(expires[0] > session.expires_at.as_millis() / 1_000 + 29 * 86_400, "long after its record");
-    assert_eq!(store.replay(session.id, None, at(5)).await.unwrap(), 1);
+    assert_eq!(store.resend(&[delivery.id], at(5)).await.unwrap(), 1);
     assert!(expiring().await.is_empty());
 }
 

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem, Update,
 };
+use muster_session::BotId;
 
 use super::item::{self, Item, Key};
 use super::table::unavailable;
@@ -37,6 +38,11 @@ impl<'a> Writes<'a> {
         self.writes
     }
 
+    /// How many there are so far.
+    pub(super) const fn len(&self) -> usize {
+        self.writes.len()
+    }
+
     /// An item, whatever was there.
     pub(super) fn put(&mut self, item: Item) {
         let put = Put::builder().table_name(self.table).set_item(Some(item)).build();
@@ -58,6 +64,14 @@ impl<'a> Writes<'a> {
         let update = update.set_expression_attribute_values(Some(values));
         let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         self.push(TransactWriteItem::builder().update(update.build().expect("table, key and change are set")))
+    }
+
+    /// A pointer to this bot, if there is none to another yet.
+    pub(super) fn point_first(&mut self, key: Key, bot: BotId) {
+        let update = Update::builder().table_name(self.table).set_key(Some(key.into_item()));
+        let update = update.update_expression("SET bot = if_not_exists(bot, :bot)");
+        let update = update.expression_attribute_values(":bot", item::s(bot.to_string()));
+        self.push(TransactWriteItem::builder().update(update.build().expect("table, key and change are set")));
     }
 
     /// Only if this holds of an item that is not written; answers which write this is.

@@ -1,29 +1,36 @@
 //! The ledger of webhooks.
 
 use muster_session::event::Event;
-use muster_session::{BotId, Session, TenantId, Timestamp};
+use muster_session::{BotId, TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use url::Url;
 
 use crate::codec::{corrupt, from_json, parse, to_json};
-use crate::{Attempt, Delivery, DeliveryStatus, StoreError};
+use crate::{Attempt, Delivery, DeliveryStatus, Endpoint, StoreError, addresses};
 
 /// What [`Raw::read`] needs to be selected, in this order.
-const COLUMNS: &str = "id, tenant, url, event, status, next_at, failures, attempts";
+pub(super) const COLUMNS: &str = "id, tenant, url, endpoint, made_at, event, status, next_at, failures, attempts";
 
-/// Makes a pending delivery of every event that has an address.
-pub(super) fn add(c: &Connection, session: &Session, events: &[Event], now: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO delivery (bot, tenant, sequence, url, status, next_at, event)
-               VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6)";
+/// Makes a pending delivery of an event for each of its addresses.
+pub(super) fn add(
+    c: &Connection,
+    tenant: &TenantId,
+    event: &Event,
+    (callback_url, endpoints): (Option<&Url>, &[Endpoint]),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO delivery (bot, tenant, sequence, url, status, next_at, event, endpoint, made_at)
+               VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?5)";
     let mut insert = c.prepare_cached(sql)?;
-    for event in events {
-        let Some(url) = event.to.as_ref().or(session.callback_url.as_ref()) else { continue };
+    for (url, endpoint) in addresses(event, callback_url, endpoints) {
         insert.execute(params![
             event.bot.to_string(),
-            session.tenant.as_str(),
+            tenant.as_str(),
             event.sequence.cast_signed(),
             url.as_str(),
             now.as_millis(),
             to_json(event),
+            endpoint.map(|id| id.to_string()),
         ])?;
     }
     Ok(())
@@ -76,12 +83,22 @@ pub(super) fn record_attempt(
     Ok(())
 }
 
-pub(super) fn replay(c: &Connection, bot: BotId, sequence: Option<u64>, now: Timestamp) -> Result<u64, StoreError> {
-    let sql = "UPDATE delivery SET status = 'pending', next_at = ?3, failures = 0
-               WHERE bot = ?1 AND next_at IS NULL AND (?2 IS NULL OR sequence = ?2)";
-    let sequence = sequence.map(u64::cast_signed);
-    let replayed = c.prepare_cached(sql)?.execute(params![bot.to_string(), sequence, now.as_millis()])?;
-    Ok(replayed as u64)
+pub(super) fn resend(c: &Connection, deliveries: &[u64], now: Timestamp) -> Result<u64, StoreError> {
+    let sql = "UPDATE delivery SET status = 'pending', next_at = ?2, failures = 0 WHERE id = ?1 AND next_at IS NULL";
+    let mut update = c.prepare_cached(sql)?;
+    let mut resent = 0;
+    for id in deliveries {
+        resent += update.execute([id.cast_signed(), now.as_millis()])?;
+    }
+    Ok(resent as u64)
+}
+
+pub(super) fn postpone(c: &Connection, deliveries: &[u64], until: Timestamp) -> Result<(), StoreError> {
+    let mut update = c.prepare_cached("UPDATE delivery SET next_at = ?2 WHERE id = ?1 AND next_at < ?2")?;
+    for id in deliveries {
+        update.execute([id.cast_signed(), until.as_millis()])?;
+    }
+    Ok(())
 }
 
 fn columns(status: DeliveryStatus) -> (&'static str, Option<i64>) {
@@ -93,10 +110,12 @@ fn columns(status: DeliveryStatus) -> (&'static str, Option<i64>) {
 }
 
 /// A delivery as it is stored.
-struct Raw {
+pub(super) struct Raw {
     id: i64,
     tenant: String,
     url: String,
+    endpoint: Option<String>,
+    made_at: i64,
     event: String,
     status: String,
     next_at: Option<i64>,
@@ -105,20 +124,22 @@ struct Raw {
 }
 
 impl Raw {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get(0)?,
             tenant: row.get(1)?,
             url: row.get(2)?,
-            event: row.get(3)?,
-            status: row.get(4)?,
-            next_at: row.get(5)?,
-            failures: row.get(6)?,
-            attempts: row.get(7)?,
+            endpoint: row.get(3)?,
+            made_at: row.get(4)?,
+            event: row.get(5)?,
+            status: row.get(6)?,
+            next_at: row.get(7)?,
+            failures: row.get(8)?,
+            attempts: row.get(9)?,
         })
     }
 
-    fn decode(self) -> Result<Delivery, StoreError> {
+    pub(super) fn decode(self) -> Result<Delivery, StoreError> {
         let status = match (self.status.as_str(), self.next_at) {
             ("pending", Some(at)) => DeliveryStatus::Pending { next_at: Timestamp::from_millis(at) },
             ("delivered", None) => DeliveryStatus::Delivered,
@@ -129,6 +150,8 @@ impl Raw {
             id: self.id.cast_unsigned(),
             tenant: TenantId::new(self.tenant),
             url: parse("the address of a delivery", &self.url)?,
+            endpoint: self.endpoint.map(|id| parse("the endpoint of a delivery", &id)).transpose()?,
+            made_at: Timestamp::from_millis(self.made_at),
             event: from_json("an event", &self.event)?,
             status,
             failures: self.failures,

@@ -4,12 +4,10 @@ use muster_session::{Session, State, TenantId, Timestamp};
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, params, params_from_iter};
 
+use super::conditions::Conditions;
 use super::record::{COLUMNS, Raw};
-use crate::codec::{Cursor, corrupt, has_attributes};
+use crate::codec::{Cursor, PAGE_MAX, corrupt, has_attributes};
 use crate::{ListQuery, Page, StoreError};
-
-/// Largest page.
-const PAGE_MAX: u32 = 1_000;
 
 /// Columns of [`reached`].
 pub(super) const DUE: &str = "due_at";
@@ -67,39 +65,27 @@ pub(super) fn page(c: &Connection, tenant: &TenantId, query: &ListQuery) -> Resu
 ///
 /// Several states are so many ordered selections, which SQLite merges; a single one with `IN` would be sorted whole.
 pub(super) fn page_sql(tenant: &TenantId, query: &ListQuery) -> Result<(String, Vec<SqlValue>), StoreError> {
-    let mut parameters = vec![SqlValue::from(tenant.as_str().to_owned())];
-    let mut conditions = "tenant = ?1".to_owned();
-    let mut require = |condition: &str, values: Vec<SqlValue>| {
-        conditions.push_str(" AND ");
-        let mut parts = condition.split('#');
-        conditions.push_str(parts.next().unwrap_or_default());
-        for (part, value) in parts.zip(values) {
-            parameters.push(value);
-            conditions.push('?');
-            conditions.push_str(&parameters.len().to_string());
-            conditions.push_str(part);
-        }
-    };
+    let mut conditions = Conditions::of(tenant);
     if let Some(from) = query.from {
-        require("created_at >= #", vec![from.as_millis().into()]);
+        conditions.require("created_at >= #", [from.as_millis().into()]);
     }
     if let Some(to) = query.to {
-        require("created_at < #", vec![to.as_millis().into()]);
+        conditions.require("created_at < #", [to.as_millis().into()]);
     }
     if let Some(platform) = &query.platform {
-        require("platform = #", vec![platform.to_lowercase().into()]);
+        conditions.require("platform = #", [platform.to_lowercase().into()]);
     }
     if let Some(cursor) = &query.cursor {
         let cursor = Cursor::read(cursor).ok_or(StoreError::BadCursor)?;
-        require("(created_at, seq) < (#, #)", vec![cursor.created_at.into(), cursor.seq.into()]);
+        conditions.require("(created_at, seq) < (#, #)", [cursor.created_at.into(), cursor.seq.into()]);
     }
     let mut states = query.states.clone();
     states.sort_unstable();
     states.dedup();
-    let select = format!("SELECT {COLUMNS}, created_at, seq FROM session WHERE {conditions}");
+    let select = format!("SELECT {COLUMNS}, created_at, seq FROM session WHERE {}", conditions.sql);
     let selections: Vec<String> = match states.as_slice() {
         [] => vec![select],
         states => states.iter().map(|state| format!("{select} AND state = '{}'", state.as_str())).collect(),
     };
-    Ok((format!("{} ORDER BY created_at DESC, seq DESC", selections.join(" UNION ALL ")), parameters))
+    Ok((format!("{} ORDER BY created_at DESC, seq DESC", selections.join(" UNION ALL ")), conditions.values))
 }

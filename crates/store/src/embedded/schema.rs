@@ -98,4 +98,40 @@ pub(super) const MIGRATIONS: Migrations = &[
         record   TEXT NOT NULL
     ) STRICT;
 ",
+    "
+    CREATE TABLE remote (
+        source TEXT NOT NULL,
+        id     TEXT NOT NULL,
+        bot    TEXT NOT NULL,
+        PRIMARY KEY (source, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX remote_by_bot ON remote (bot);
+
+    ALTER TABLE delivery ADD COLUMN endpoint TEXT;
+    ALTER TABLE delivery ADD COLUMN made_at INTEGER NOT NULL DEFAULT 0;
+    UPDATE delivery SET made_at = event ->> '$.at';
+    CREATE INDEX delivery_by_tenant ON delivery (tenant, made_at, id, endpoint);
+    CREATE INDEX delivery_failed ON delivery (tenant, made_at, id) WHERE status = 'failed';
+
+    CREATE TABLE endpoint (
+        id         TEXT PRIMARY KEY,
+        tenant     TEXT NOT NULL,
+        version    INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        record     TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX endpoint_by_tenant ON endpoint (tenant, created_at);
+
+    CREATE TABLE inbox (
+        id          INTEGER PRIMARY KEY,
+        key         TEXT NOT NULL UNIQUE,
+        tenant      TEXT NOT NULL,
+        source      TEXT NOT NULL,
+        outcome     TEXT NOT NULL,
+        received_at INTEGER NOT NULL,
+        entry       TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX inbox_by_tenant ON inbox (tenant, received_at, id, source, outcome);
+    CREATE INDEX inbox_by_age ON inbox (received_at, id);
+",
 ];

@@ -1,14 +1,10 @@
 //! Single records: creating, reading, compare-and-swap, leases, deleting.
 
-use std::time::Duration;
-
-use muster_session::event::Event;
-use muster_session::job::Job;
 use muster_session::{BotId, Session, TenantId, Timestamp, TranscriptId, WorkerId};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::record::{COLUMNS, Raw, parameters};
-use super::{deliveries, outbox};
+use super::{deliveries, inbox, outbox};
 use crate::codec::Columns;
 use crate::{Commit, CreateGuard, Created, LeaseRenewal, Renewed, StoreError};
 
@@ -18,6 +14,10 @@ pub(super) fn get(c: &Connection, bot: BotId) -> Result<Option<Session>, StoreEr
 
 pub(super) fn by_transcript(c: &Connection, transcript: TranscriptId) -> Result<Option<Session>, StoreError> {
     one(c, "id = (SELECT bot FROM transcript WHERE id = ?1)", &[&transcript.to_string()])
+}
+
+pub(super) fn by_remote(c: &Connection, source: &str, id: &str) -> Result<Option<Session>, StoreError> {
+    one(c, "id = (SELECT bot FROM remote WHERE source = ?1 AND id = ?2)", &[&source, &id])
 }
 
 fn exists(c: &Connection, bot: BotId) -> Result<bool, StoreError> {
@@ -31,6 +31,11 @@ fn one(c: &Connection, condition: &str, parameters: &[&dyn ToSql]) -> Result<Opt
 }
 
 pub(super) fn create(c: &Connection, commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
+    if let Some(entry) = &commit.inbox
+        && inbox::is_taken(c, &entry.key)?
+    {
+        return Err(StoreError::Seen);
+    }
     let tenant = &commit.session.tenant;
     if let Some(key) = &guard.idempotency_key
         && let Some(winner) = by_key(c, tenant, "idempotency_key", key)?
@@ -53,13 +58,13 @@ fn by_key(c: &Connection, tenant: &TenantId, column: &str, key: &str) -> Result<
     one(c, &format!("tenant = ?1 AND {column} = ?2"), &[&tenant.as_str(), &key])
 }
 
-fn insert(c: &Connection, commit: Commit, guard: CreateGuard) -> Result<Session, StoreError> {
+fn insert(c: &Connection, mut commit: Commit, guard: CreateGuard) -> Result<Session, StoreError> {
     let sql = "INSERT INTO session (id, version, state, fencing, lease_owner, lease_until, stop_requested, due_at,
                    deadline, retire_at, record, tenant, platform, created_at, idempotency_key, dedup_key, meeting_key)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-    let mut session = commit.session;
-    session.version = 1;
-    let columns = Columns::of(&session);
+    commit.session.version = 1;
+    let session = &commit.session;
+    let columns = Columns::of(session);
     let (platform, created_at) = (session.meeting.label.to_lowercase(), session.created_at.as_millis());
     let tenant = session.tenant.as_str();
     let mut values = parameters(&columns).to_vec();
@@ -72,12 +77,15 @@ fn insert(c: &Connection, commit: Commit, guard: CreateGuard) -> Result<Session,
         &session.meeting.key,
     ]);
     c.prepare_cached(sql)?.execute(values.as_slice())?;
-    write_consequences(c, &session, &commit.events, &commit.jobs, commit.now)?;
-    Ok(session)
+    inbox::take(c, commit.inbox.as_ref())?;
+    write_consequences(c, &commit)?;
+    Ok(commit.session)
 }
 
-pub(super) fn commit(c: &Connection, commit: Commit) -> Result<Session, StoreError> {
-    let mut session = commit.session;
+pub(super) fn commit(c: &Connection, mut commit: Commit) -> Result<Session, StoreError> {
+    // What is refused further on takes this back.
+    inbox::take(c, commit.inbox.as_ref())?;
+    let session = &mut commit.session;
     let stored = "SELECT version, fencing, lease_owner, lease_until FROM session WHERE id = ?1";
     let stored = c.prepare_cached(stored)?.query_row([session.id.to_string()], |row| {
         let (version, fencing) = (row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned());
@@ -100,26 +108,30 @@ pub(super) fn commit(c: &Connection, commit: Commit) -> Result<Session, StoreErr
     let sql = "UPDATE session SET version = ?2, state = ?3, fencing = ?4, lease_owner = ?5, lease_until = ?6,
                    stop_requested = ?7, due_at = ?8, deadline = ?9, retire_at = ?10, record = ?11
                WHERE id = ?1";
-    c.prepare_cached(sql)?.execute(parameters(&Columns::of(&session)).as_slice())?;
-    write_consequences(c, &session, &commit.events, &commit.jobs, commit.now)?;
-    Ok(session)
+    c.prepare_cached(sql)?.execute(parameters(&Columns::of(session)).as_slice())?;
+    write_consequences(c, &commit)?;
+    Ok(commit.session)
 }
 
 /// What belongs to the same write as the record.
-fn write_consequences(
-    c: &Connection,
-    session: &Session,
-    events: &[Event],
-    jobs: &[(Job, Duration)],
-    now: Timestamp,
-) -> Result<(), StoreError> {
+fn write_consequences(c: &Connection, commit: &Commit) -> Result<(), StoreError> {
+    let session = &commit.session;
     let bot = session.id.to_string();
     let mut transcript = c.prepare_cached("INSERT OR IGNORE INTO transcript (id, bot) VALUES (?1, ?2)")?;
     for record in &session.transcripts {
         transcript.execute(params![record.id.to_string(), bot])?;
     }
-    deliveries::add(c, session, events, now)?;
-    outbox::add(c, jobs, now)
+    if let Some(remote) = &session.remote
+        && let Some(id) = &remote.bot
+    {
+        let sql = "INSERT OR IGNORE INTO remote (source, id, bot) VALUES (?1, ?2, ?3)";
+        c.prepare_cached(sql)?.execute(params![remote.source, id, bot])?;
+    }
+    let addresses = (session.callback_url.as_ref(), &*commit.endpoints);
+    for event in &commit.events {
+        deliveries::add(c, &session.tenant, event, addresses, commit.now)?;
+    }
+    outbox::add(c, &commit.jobs, commit.now)
 }
 
 pub(super) fn renew(
@@ -151,6 +163,7 @@ pub(super) fn delete(c: &Connection, bot: BotId) -> Result<bool, StoreError> {
     // Jobs and pending deliveries stay: they were promised.
     for sql in [
         "DELETE FROM transcript WHERE bot = ?1",
+        "DELETE FROM remote WHERE bot = ?1",
         "DELETE FROM log WHERE bot = ?1",
         "DELETE FROM delivery WHERE bot = ?1 AND next_at IS NULL",
     ] {

@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use muster_embedded::{Durability, Error, OpenError};
-use muster_session::{State, TenantId, Timestamp};
-use rusqlite::Connection;
+use muster_embedded::{Database, Durability, Error, OpenError};
+use muster_session::event::Event;
+use muster_session::{BotId, EndpointId, State, TenantId, Timestamp};
+use rusqlite::{Connection, params};
+use uuid::Uuid;
 
-use super::{EmbeddedStore, list};
+use super::{EmbeddedStore, FILE, inbox, ledger, list, schema};
+use crate::codec::to_json;
 use crate::conformance::Fixture;
 use crate::conformance::samples::{at, create, queued};
 use crate::model::{self, Backend};
-use crate::{ListQuery, SessionStore, StoreError};
+use crate::{DeliveryState, InboxOutcome, InboxQuery, LedgerQuery, ListQuery, SessionStore, StoreError};
 
 struct Directory {
     _dir: tempfile::TempDir,
@@ -88,7 +91,34 @@ async fn lookups_and_pages_neither_scan_nor_sort() {
         };
         list::page_sql(&TenantId::new("t"), &query).unwrap().0
     };
+    let deliveries = |state: Option<DeliveryState>, cursor: Option<&str>| {
+        let query = LedgerQuery {
+            state,
+            endpoint: Some(EndpointId::from_uuid(Uuid::nil())),
+            event: Some("bot.done".into()),
+            from: Some(Timestamp::default()),
+            to: Some(Timestamp::default()),
+            cursor: cursor.map(str::to_owned),
+            limit: 10,
+        };
+        ledger::page_sql(&TenantId::new("t"), &query).unwrap().0
+    };
+    let received = |cursor: Option<&str>| {
+        let query = InboxQuery {
+            source: Some("source".into()),
+            outcome: Some(InboxOutcome::Late),
+            cursor: cursor.map(str::to_owned),
+            ..InboxQuery::default()
+        };
+        inbox::page_sql(&TenantId::new("t"), &query).unwrap().0
+    };
     let statements = [
+        deliveries(None, None),
+        deliveries(Some(DeliveryState::Failed), None),
+        deliveries(Some(DeliveryState::Failed), Some("5-5")),
+        deliveries(Some(DeliveryState::Delivered), Some("5-5")),
+        received(None),
+        received(Some("5-5")),
         list::reached_sql(list::DUE),
         list::reached_sql(list::LEASE_EXPIRED),
         list::reached_sql(list::OVERDUE),
@@ -107,6 +137,46 @@ async fn lookups_and_pages_neither_scan_nor_sort() {
             assert!(!step.contains("TEMP B-TREE") && !step.contains("SCAN"), "{sql}: {steps:?}");
         }
     }
+}
+
+/// There are few that failed, among many: they have an index of their own.
+#[tokio::test]
+async fn failed_deliveries_are_found_without_the_others() {
+    let dir = Directory::new();
+    let store = EmbeddedStore::open(&dir.path, Durability::Normal).unwrap();
+    let failed = LedgerQuery { state: Some(DeliveryState::Failed), limit: 10, ..LedgerQuery::default() };
+    let (sql, _) = ledger::page_sql(&TenantId::new("t"), &failed).unwrap();
+    let steps = store.database.read(move |c| plan(c, &sql)).await.unwrap();
+    assert!(steps.iter().any(|step| step.contains("INDEX delivery_failed")), "{steps:?}");
+}
+
+/// What a release before wrote has no time of its making: the event's is the nearest.
+#[tokio::test]
+async fn deliveries_of_an_older_release_are_in_the_ledger() {
+    let dir = Directory::new();
+    let old = Database::open(&dir.path.join(FILE), Durability::Normal, &schema::MIGRATIONS[..2]).unwrap();
+    let bot = BotId::from_uuid(Uuid::new_v4());
+    let event = Event {
+        bot,
+        sequence: 1,
+        at: at(7),
+        event: "bot.x".into(),
+        bot_event: "bot.x".into(),
+        to: None,
+        body: serde_json::json!({}),
+    };
+    let write = move |c: &Connection| -> Result<usize, Error> {
+        let sql = "INSERT INTO delivery (bot, tenant, sequence, url, status, event)
+                   VALUES (?1, 't', 1, 'https://customer.example/', 'failed', ?2)";
+        Ok(c.execute(sql, params![bot.to_string(), to_json(&event)])?)
+    };
+    old.write(write).await.unwrap();
+    drop(old);
+    let store = dir.open().await;
+    let page = store.ledger(&TenantId::new("t"), &LedgerQuery { limit: 10, ..LedgerQuery::default() }).await.unwrap();
+    let [delivery] = &page.deliveries[..] else { panic!("{page:?}") };
+    assert_eq!((delivery.event.bot, delivery.made_at, delivery.endpoint), (bot, at(7), None));
+    assert_eq!(store.resend(&[delivery.id], at(9)).await.unwrap(), 1);
 }
 
 #[tokio::test]

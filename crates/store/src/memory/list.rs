@@ -3,11 +3,9 @@
 use muster_session::{Session, State, TenantId, Timestamp};
 
 use super::sessions::Sessions;
-use crate::codec::Cursor;
+use super::{cursor, end};
+use crate::codec;
 use crate::{ListQuery, Page, StoreError};
-
-/// Largest page.
-const PAGE_MAX: u32 = 1_000;
 
 /// Times that are looked for: positions in [`times`].
 pub(super) const DUE: usize = 0;
@@ -43,34 +41,17 @@ impl Sessions {
     }
 
     pub(super) fn page(&self, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
-        let end = end(query)?;
-        let limit = query.limit.clamp(1, PAGE_MAX) as usize;
-        let (mut sessions, mut last) = (Vec::new(), None);
-        let Some(places) = self.of_tenant.get(tenant) else { return Ok(Page { sessions, next: None }) };
-        for (place, bot) in places.range(..end).rev() {
-            if query.from.is_some_and(|from| place.0 < from) {
-                break;
-            }
-            let Some(session) = self.get(*bot).filter(|session| is_wanted(session, query)) else { continue };
-            // One too many: that is how it is known that there is a next page.
-            if sessions.len() == limit {
-                return Ok(Page { sessions, next: last.map(|cursor: Cursor| cursor.write()) });
-            }
-            sessions.push(session.clone());
-            last = Some(Cursor { created_at: place.0.as_millis(), seq: place.1.cast_signed() });
-        }
-        Ok(Page { sessions, next: None })
+        let end = end(query.to, query.cursor.as_deref())?;
+        let Some(places) = self.of_tenant.get(tenant) else { return Ok(Page { sessions: Vec::new(), next: None }) };
+        let newest_first = places.range(..end).rev();
+        let newest_first = newest_first.take_while(|(place, _)| query.from.is_none_or(|from| place.0 >= from));
+        let found = newest_first.filter_map(|(place, bot)| {
+            let session = self.get(*bot).filter(|session| is_wanted(session, query))?;
+            Some(Ok((cursor(*place), session.clone())))
+        });
+        let (sessions, next) = codec::page(found, query.limit)?;
+        Ok(Page { sessions, next })
     }
-}
-
-/// The place before which the newest record of the page is.
-fn end(query: &ListQuery) -> Result<(Timestamp, u64), StoreError> {
-    const AFTER_ALL: (Timestamp, u64) = (Timestamp::from_millis(i64::MAX), u64::MAX);
-    let before = query.to.map_or(AFTER_ALL, |to| (to, 0));
-    let Some(text) = &query.cursor else { return Ok(before) };
-    let Cursor { created_at, seq } = Cursor::read(text).ok_or(StoreError::BadCursor)?;
-    let seq = u64::try_from(seq).map_err(|_| StoreError::BadCursor)?;
-    Ok(before.min((Timestamp::from_millis(created_at), seq)))
 }
 
 fn is_wanted(session: &Session, query: &ListQuery) -> bool {

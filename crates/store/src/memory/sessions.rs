@@ -18,6 +18,8 @@ pub(super) struct Sessions {
     idempotency: Bindings,
     deduplication: Bindings,
     transcripts: BTreeMap<TranscriptId, BotId>,
+    /// By source and id of their bot there.
+    remotes: BTreeMap<(String, String), BotId>,
     /// By time and number of creation.
     pub(super) of_tenant: BTreeMap<TenantId, BTreeMap<(Timestamp, u64), BotId>>,
     /// By each of the times that are looked for, and among equal ones by the order of making.
@@ -39,6 +41,10 @@ impl Sessions {
 
     pub(super) fn by_transcript(&self, transcript: TranscriptId) -> Option<&Session> {
         self.get(*self.transcripts.get(&transcript)?)
+    }
+
+    pub(super) fn by_remote(&self, source: &str, id: &str) -> Option<&Session> {
+        self.get(*self.remotes.get(&(source.to_owned(), id.to_owned()))?)
     }
 
     pub(super) fn create(&mut self, mut session: Session, guard: CreateGuard) -> Result<Created, StoreError> {
@@ -112,6 +118,7 @@ impl Sessions {
         for transcript in session.transcripts {
             self.transcripts.remove(&transcript.id);
         }
+        self.remotes.retain(|_, of| *of != bot);
         true
     }
 
@@ -125,10 +132,15 @@ impl Sessions {
         for transcript in &session.transcripts {
             self.transcripts.entry(transcript.id).or_insert(bot);
         }
+        if let Some(remote) = &session.remote
+            && let Some(id) = &remote.bot
+        {
+            self.remotes.entry((remote.source.clone(), id.clone())).or_insert(bot);
+        }
         self.rows.insert(bot, row);
     }
 
-    /// The keys and transcripts that are bound to it stay.
+    /// The keys, transcripts and bots elsewhere that are bound to it stay.
     fn take_out(&mut self, bot: BotId) -> Option<Row> {
         let row = self.rows.remove(&bot)?;
         let (session, seq) = (&row.session, row.seq);

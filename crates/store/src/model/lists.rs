@@ -4,7 +4,8 @@ use muster_session::{BotId, Session, State, TenantId, Timestamp, WorkerId};
 
 use super::held;
 use crate::{
-    Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, LeaseRenewal, LogEntry, OutboxJob, Renewed,
+    Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxEntry, LeaseRenewal, LogEntry, OutboxJob,
+    Renewed,
 };
 
 /// Everything in order of its making.
@@ -15,8 +16,13 @@ pub(super) struct Lists {
     pub(super) deliveries: Vec<Delivery>,
     log: Vec<(BotId, LogEntry)>,
     keys: Vec<(BotId, Option<String>)>,
+    /// Ids of bots elsewhere, of one source.
+    remotes: Vec<(String, BotId)>,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) inbox: Vec<InboxEntry>,
     jobs_made: u64,
-    deliveries_made: u64,
+    pub(super) deliveries_made: u64,
+    pub(super) notices: u64,
     /// Equal times sort in the order of making, not by id.
     in_order: bool,
 }
@@ -30,8 +36,12 @@ impl Lists {
             deliveries: Vec::new(),
             log: Vec::new(),
             keys: Vec::new(),
+            remotes: Vec::new(),
+            endpoints: Vec::new(),
+            inbox: Vec::new(),
             jobs_made: 0,
             deliveries_made: 0,
+            notices: 0,
             in_order,
         }
     }
@@ -84,18 +94,19 @@ impl Lists {
             self.outbox.push(OutboxJob { id: self.jobs_made, job, due: commit.now + pause });
         }
         for event in commit.events {
-            let Some(url) = event.to.clone().or_else(|| session.callback_url.clone()) else { continue };
-            self.deliveries_made += 1;
-            self.deliveries.push(Delivery {
-                id: self.deliveries_made,
-                tenant: session.tenant.clone(),
-                url,
-                event,
-                status: DeliveryStatus::Pending { next_at: commit.now },
-                failures: 0,
-                attempts: Vec::new(),
-            });
+            self.deliver(&session.tenant, event, session.callback_url.as_ref(), &commit.endpoints, commit.now);
         }
+        if let Some(id) = session.remote.as_ref().and_then(|remote| remote.bot.clone())
+            && self.by_remote(&id).is_none()
+        {
+            self.remotes.push((id, session.id));
+        }
+        self.inbox.extend(commit.inbox);
+    }
+
+    pub(super) fn by_remote(&self, id: &str) -> Option<&Session> {
+        let (_, bot) = self.remotes.iter().find(|(known, _)| known == id)?;
+        self.sessions.iter().find(|session| session.id == *bot)
     }
 
     /// Gives what has no id of the store yet the id of its like there.
@@ -107,7 +118,8 @@ impl Lists {
             entry.id = fresh.remove(at).id;
         }
         for there in deliveries {
-            self.deliveries.iter_mut().find(|known| known.event == there.event).unwrap().id = there.id;
+            let same = |known: &&mut Delivery| (&known.event, known.endpoint) == (&there.event, there.endpoint);
+            self.deliveries.iter_mut().find(same).unwrap().id = there.id;
         }
         let known: Vec<u64> = self.outbox.iter().map(|entry| entry.id).collect();
         assert!(jobs.iter().all(|there| known.contains(&there.id)), "jobs of nobody");
@@ -138,35 +150,11 @@ impl Lists {
         self.log.iter().filter(|(of, _)| *of == bot).map(|(_, line)| line.clone()).collect()
     }
 
-    pub(super) fn record_attempt(&mut self, id: u64, attempt: Attempt, status: DeliveryStatus) {
-        let delivery = self.deliveries.iter_mut().find(|delivery| delivery.id == id).unwrap();
-        delivery.attempts.push(attempt);
-        if delivery.status != DeliveryStatus::Delivered {
-            delivery.status = status;
-            delivery.failures += u32::from(status != DeliveryStatus::Delivered);
-        }
-        let (bot, settled) = (delivery.event.bot, !is_pending(delivery));
-        if settled && !self.sessions.iter().any(|session| session.id == bot) {
-            self.deliveries.retain(|delivery| delivery.id != id);
-        }
-    }
-
-    pub(super) fn replay(&mut self, bot: BotId, sequence: Option<u64>) -> u64 {
-        let next_at = self.now;
-        let wanted = |d: &&mut Delivery| {
-            d.event.bot == bot && !is_pending(d) && sequence.is_none_or(|sequence| d.event.sequence == sequence)
-        };
-        let replayed = self.deliveries.iter_mut().filter(wanted).map(|delivery| {
-            delivery.status = DeliveryStatus::Pending { next_at };
-            delivery.failures = 0;
-        });
-        replayed.count() as u64
-    }
-
     pub(super) fn delete(&mut self, bot: BotId) -> bool {
         let before = self.sessions.len();
         self.sessions.retain(|session| session.id != bot);
         self.log.retain(|(of, _)| *of != bot);
+        self.remotes.retain(|(_, of)| *of != bot);
         self.deliveries.retain(|delivery| delivery.event.bot != bot || is_pending(delivery));
         self.sessions.len() < before
     }
@@ -244,13 +232,13 @@ impl Lists {
     }
 }
 
-fn next_at(delivery: &Delivery) -> Option<Timestamp> {
+pub(super) fn next_at(delivery: &Delivery) -> Option<Timestamp> {
     match delivery.status {
         DeliveryStatus::Pending { next_at } => Some(next_at),
         DeliveryStatus::Delivered | DeliveryStatus::Failed => None,
     }
 }
 
-fn is_pending(delivery: &Delivery) -> bool {
+pub(super) fn is_pending(delivery: &Delivery) -> bool {
     next_at(delivery).is_some()
 }

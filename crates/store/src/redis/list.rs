@@ -2,15 +2,11 @@
 
 use muster_session::{Session, State, TenantId, Timestamp};
 
-use super::sessions::{Raw, decode, padded_number, padded_time};
+use super::filling::Filling;
+use super::sessions::{Raw, decode, padded_number, padded_time, unpadded_time};
 use super::{RedisStore, arguments, scripts};
 use crate::codec::{Cursor, corrupt, has_attributes, parse};
 use crate::{ListQuery, Page, StoreError};
-
-/// Largest page.
-const PAGE_MAX: u32 = 1_000;
-/// How many records a script looks at where most of them may not be wanted.
-const LOOK: usize = 100;
 
 /// Names of times for [`reached`].
 pub(super) const DUE: &str = "due";
@@ -49,15 +45,13 @@ pub(super) async fn count_by_state(
 type Looked = (String, Vec<(String, Raw)>);
 
 pub(super) async fn page(store: &RedisStore, tenant: &TenantId, query: &ListQuery) -> Result<Page, StoreError> {
-    let limit = query.limit.clamp(1, PAGE_MAX) as usize;
     let filtered = query.platform.is_some() || !query.attributes.is_empty();
-    let look = if filtered { LOOK.max(limit + 1) } else { limit + 1 };
-    let mut newest = newest_end(query)?;
-    let oldest = query.from.map_or_else(|| "-".to_owned(), |from| format!("[{}", padded_time(from.as_millis())));
-    let (mut sessions, mut last) = (Vec::new(), String::new());
-    loop {
+    let last = query.cursor.as_deref().map(|text| Cursor::read(text).ok_or(StoreError::BadCursor)).transpose()?;
+    let mut filling = Filling::new(query.limit, filtered, newest_end(query.to, last)?);
+    let oldest = oldest_end(query.from);
+    while let Some((look, newest)) = filling.next_look() {
         let fill = arguments(|script| {
-            script.arg(tenant.as_str()).arg(look).arg(&newest).arg(&oldest);
+            script.arg(tenant.as_str()).arg(look).arg(newest).arg(&oldest);
             script.arg(query.platform.as_deref().unwrap_or_default().to_lowercase());
             for state in states(query) {
                 script.arg(state);
@@ -70,21 +64,15 @@ pub(super) async fn page(store: &RedisStore, tenant: &TenantId, query: &ListQuer
                 Some(Some(record)) => has_attributes(record, &query.attributes)?,
                 _ => false,
             };
-            if !wanted {
-                continue;
+            if let Some(session) = if wanted { decode(raw)? } else { None } {
+                filling.add(place, session);
             }
-            // One too many: that is how it is known that there is a next page.
-            if sessions.len() == limit {
-                return Ok(Page { sessions, next: Some(cursor(&last)?.write()) });
-            }
-            sessions.extend(decode(raw)?);
-            last = place;
         }
-        if seen.is_empty() {
-            return Ok(Page { sessions, next: None });
-        }
-        newest = format!("({seen}");
+        filling.looked(&seen);
     }
+    let (sessions, last) = filling.into_page();
+    let next = last.map(|place| cursor(&place)).transpose()?.map(|cursor| cursor.write());
+    Ok(Page { sessions, next })
 }
 
 /// The lists to read; the one of all states if none is asked for.
@@ -95,24 +83,28 @@ fn states(query: &ListQuery) -> Vec<&'static str> {
     if states.is_empty() { vec![""] } else { states }
 }
 
-fn newest_end(query: &ListQuery) -> Result<String, StoreError> {
+/// The newest end of a page: below a time, and below where the page before ended.
+pub(super) fn newest_end(to: Option<Timestamp>, last: Option<Cursor>) -> Result<String, StoreError> {
     let mut ends = Vec::new();
-    if let Some(to) = query.to {
+    if let Some(to) = to {
         ends.push(padded_time(to.as_millis()));
     }
-    if let Some(text) = &query.cursor {
-        let Cursor { created_at, seq } = Cursor::read(text).ok_or(StoreError::BadCursor)?;
+    if let Some(Cursor { created_at, seq }) = last {
         let seq = u64::try_from(seq).map_err(|_| StoreError::BadCursor)?;
         ends.push(format!("{}:{}", padded_time(created_at), padded_number(seq)));
     }
-    // Below the lower of them: what is there begins with its time and number, and so is above its own.
+    // Below the lower of them: what is there begins with its time and number, and so is not below its own.
     Ok(ends.into_iter().min().map_or_else(|| "+".to_owned(), |end| format!("({end}")))
 }
 
-/// Of a place of creation.
-fn cursor(place: &str) -> Result<Cursor, StoreError> {
+/// The oldest end of a page.
+pub(super) fn oldest_end(from: Option<Timestamp>) -> String {
+    from.map_or_else(|| "-".to_owned(), |from| format!("[{}", padded_time(from.as_millis())))
+}
+
+/// Of a place, which begins with a padded time and a number.
+pub(super) fn cursor(place: &str) -> Result<Cursor, StoreError> {
     let mut parts = place.split(':');
     let (Some(time), Some(seq)) = (parts.next(), parts.next()) else { return Err(corrupt("a place", place)) };
-    let zero: i64 = parse("a place", &padded_time(0))?;
-    Ok(Cursor { created_at: parse::<i64>("a place", time)? - zero, seq: parse("a place", seq)? })
+    Ok(Cursor { created_at: unpadded_time(time)?, seq: parse("a place", seq)? })
 }

@@ -3,9 +3,9 @@
 use muster_redis::{ScriptInvocation, cmd};
 use muster_session::{BotId, Session, Timestamp, TranscriptId, WorkerId};
 
-use super::{RedisStore, arguments, scripts};
+use super::{RedisStore, arguments, deliveries, inbox, scripts};
 use crate::codec::{self, Columns, corrupt, to_json};
-use crate::{Commit, CreateGuard, Created, LeaseRenewal, Renewed, StoreError};
+use crate::{Commit, CreateGuard, Created, LeaseRenewal, Renewed, StoreError, addresses};
 
 /// Record, version and end of the lease, as they are stored. Empty or without values if there is no record.
 pub(super) type Raw = Vec<Option<String>>;
@@ -27,13 +27,27 @@ pub(super) async fn get(store: &RedisStore, bot: BotId) -> Result<Option<Session
 }
 
 pub(super) async fn by_transcript(store: &RedisStore, transcript: TranscriptId) -> Result<Option<Session>, StoreError> {
-    decode(store.script(&scripts::TRANSCRIPT, arguments(|script| script.arg(transcript.to_string()))).await?)
+    find(store, ":transcripts", &transcript.to_string()).await
+}
+
+pub(super) async fn by_remote(store: &RedisStore, source: &str, id: &str) -> Result<Option<Session>, StoreError> {
+    find(store, ":remotes", &remote(source, id)).await
+}
+
+async fn find(store: &RedisStore, kind: &str, name: &str) -> Result<Option<Session>, StoreError> {
+    decode(store.script(&scripts::FIND, arguments(|script| script.arg(kind).arg(name))).await?)
+}
+
+/// The length keeps pairs apart that would read the same.
+fn remote(source: &str, id: &str) -> String {
+    format!("{}:{source}:{id}", source.len())
 }
 
 pub(super) async fn create(store: &RedisStore, commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
     let mut session = commit.session.clone();
     session.version = 1;
     let fill = arguments(|script| {
+        inbox::argument(script, commit.inbox.as_ref());
         script.arg(session.id.to_string()).arg(session.tenant.as_str()).arg(session.meeting.label.to_lowercase());
         script.arg(padded_time(session.created_at.as_millis())).arg(&session.meeting.key);
         for key in [&guard.idempotency_key, &session.deduplication_key] {
@@ -50,6 +64,7 @@ pub(super) async fn create(store: &RedisStore, commit: Commit, guard: CreateGuar
         "duplicate" => known().map(Created::Duplicate),
         "conflict" => known().map(Created::Conflict),
         "taken" => Err(StoreError::Conflict),
+        "seen" => Err(StoreError::Seen),
         other => Err(corrupt("the end of a create", other)),
     }
 }
@@ -58,6 +73,7 @@ pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Session
     let mut session = commit.session.clone();
     session.version += 1;
     let fill = arguments(|script| {
+        inbox::argument(script, commit.inbox.as_ref());
         script.arg(session.id.to_string()).arg(commit.session.version.cast_signed());
         script.arg(optional(commit.lease_seen.map(Timestamp::as_millis)));
         session_arguments(script, &Columns::of(&session));
@@ -68,6 +84,7 @@ pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Session
         "written" => {}
         "missing" => return Err(StoreError::Missing),
         "conflict" => return Err(StoreError::Conflict),
+        "seen" => return Err(StoreError::Seen),
         other => return Err(corrupt("the end of a commit", other)),
     }
     if let Some(lease) = &mut session.lease {
@@ -97,13 +114,15 @@ fn consequences<'a, 'b>(
     for record in &session.transcripts {
         script.arg(record.id.to_string());
     }
-    let address = |event: &muster_session::event::Event| event.to.as_ref().or(session.callback_url.as_ref()).cloned();
-    let events: Vec<_> = commit.events.iter().filter_map(|event| Some((event, address(event)?))).collect();
-    script.arg(events.len());
-    for (event, url) in events {
-        script.arg(padded_sequence(event.sequence)).arg(url.as_str());
-        script.arg(to_json(event)).arg(commit.now.as_millis());
+    let known = session.remote.as_ref().and_then(|known| Some(remote(&known.source, known.bot.as_ref()?)));
+    script.arg(u8::from(known.is_some()));
+    if let Some(known) = known {
+        script.arg(known);
     }
+    let addressed =
+        |event| (event, addresses(event, session.callback_url.as_ref(), &commit.endpoints).collect::<Vec<_>>());
+    let events: Vec<_> = commit.events.iter().map(addressed).collect();
+    deliveries::argument(script, &events, commit.now);
     script.arg(commit.jobs.len());
     for (job, pause) in &commit.jobs {
         script.arg((commit.now + *pause).as_millis()).arg(to_json(job));
@@ -141,10 +160,17 @@ pub(super) fn optional(millis: Option<i64>) -> String {
     millis.map_or_else(String::new, |millis| millis.to_string())
 }
 
-/// A time that compares as text: every [`Timestamp`] fits, those before 1970 too.
+/// What is added to a time so that every [`Timestamp`] is above zero, those before 1970 too.
+const BEFORE_ALL: i64 = 100_000_000_000_000;
+
+/// A time that compares as text.
 pub(super) fn padded_time(millis: i64) -> String {
-    const BEFORE_ALL: i64 = 100_000_000_000_000;
     format!("{:016}", millis.saturating_add(BEFORE_ALL).max(0))
+}
+
+/// What was [padded](padded_time).
+pub(super) fn unpadded_time(text: &str) -> Result<i64, StoreError> {
+    Ok(codec::parse::<i64>("a time", text)? - BEFORE_ALL)
 }
 
 pub(super) fn padded_sequence(sequence: u64) -> String {

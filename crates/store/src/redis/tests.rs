@@ -1,6 +1,7 @@
 //! The suite on Redis, and what only it promises.
 
 mod restart;
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -83,8 +83,8 @@ impl Receiver {
     }
 }
 
-/// Posts until accepted, refused for good, or out of attempts.
-async fn post(client: &GuardedClient, webhook: &Url, body: &Value) -> bool {
+/// Posts until accepted, refused for good, or out of attempts; true if accepted. Cancel safe.
+pub async fn post(client: &GuardedClient, webhook: &Url, body: &Value) -> bool {
     let mut pauses = PAUSES.iter();
     loop {
         let problem = match client.post_json(webhook, body).await {

@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt as _;
 use muster_session::{ArtifactKind, ArtifactState, Session, State as At};
+use object_store::path::Path;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -72,8 +74,25 @@ pub(super) fn pending() -> Response {
 )]
 pub(crate) async fn get_audio(State(state): State<ApiState>, bot: OwnBot) -> Result<Response, ApiError> {
     let Some(session) = recorded(bot)? else { return Ok(pending()) };
-    let path = recordings::prefix(&session.tenant, session.id).join("audio.ogg");
+    let path = match &session.remote {
+        None => recordings::audio(&session.tenant, session.id),
+        Some(remote) => match fetched(&state, &session).await? {
+            Some(path) => path,
+            None => {
+                return Err(ApiError::not_found(format!(
+                    "The recording is kept by {}, which ran the bot",
+                    remote.source
+                )));
+            }
+        },
+    };
     Ok(Json(Audio { audio_url: media_links::link(&state, &path) }).into_response())
+}
+
+/// The recording that was fetched from the service which ran the bot.
+async fn fetched(state: &ApiState, session: &Session) -> Result<Option<Path>, ApiError> {
+    let mut objects = state.storage.list(Some(&recordings::fetched(&session.tenant, session.id)));
+    Ok(objects.try_next().await?.map(|object| object.location))
 }
 
 /// Always 404: no video is recorded

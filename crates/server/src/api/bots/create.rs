@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use muster_session::{BotId, Session, TranscriptId};
-use muster_store::{Commit, CreateGuard, Created};
+use muster_store::{CreateGuard, Created};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -73,16 +73,25 @@ pub(crate) async fn create_bot(
         engines: &state.engines,
         tenant: &caller.tenant,
         own: Some(&state.public_url),
+        runtimes: &state.runtimes,
     };
     let request = request::parse(&bytes, &rules).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
 
     let id = BotId::from_uuid(Uuid::now_v7());
     let transcript_id = TranscriptId::from_uuid(Uuid::new_v4());
-    let new = request.into_session(caller.tenant, id, transcript_id, state.retention, state.rejoin);
+    let new = request.into_session(
+        caller.tenant,
+        id,
+        transcript_id,
+        state.retention,
+        state.rejoin,
+        state.runtimes.overflow_after,
+    );
     let now = state.clock.now();
     let (session, outcome) = Session::create(new, now);
     let guard = CreateGuard { idempotency_key };
-    Ok(match state.store.create(Commit::new(session, outcome, now), guard).await? {
+    let commit = state.backend().commit_of(session, outcome, now).await?;
+    Ok(match state.store.create(commit, guard).await? {
         Created::New(session) => {
             state.nudge.notify_one();
             tracing::info!(bot = %session.id, tenant = %session.tenant, platform = session.meeting.platform, "bot created");

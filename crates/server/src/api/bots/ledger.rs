@@ -118,7 +118,10 @@ pub(crate) async fn replay(
 ) -> Result<Json<Replayed>, ApiError> {
     let request = body::read_json(body).await?;
     let sequence = sequence(&request).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
-    let replayed = state.store.replay(session.id, sequence, state.clock.now()).await?;
+    let mut deliveries = state.store.deliveries(session.id).await?;
+    deliveries.retain(|delivery| sequence.is_none_or(|sequence| delivery.event.sequence == sequence));
+    let ids: Vec<u64> = deliveries.iter().map(|delivery| delivery.id).collect();
+    let replayed = state.store.resend(&ids, state.clock.now()).await?;
     if replayed > 0 {
         state.nudge.notify_one();
     }

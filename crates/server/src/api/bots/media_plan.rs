@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_session::{MediaPlan, TranscriptPlan};
+use muster_session::{MediaPlan, ParticipantHook, TranscriptPlan};
 use serde_json::Value;
 
 use super::super::fields::{Fields, Problems};
@@ -25,7 +25,8 @@ pub(super) struct Plan {
     pub(super) retention: Option<Duration>,
 }
 
-pub(super) fn read(request: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Plan {
+/// Of a bot that runs `elsewhere`, speech is made into words there.
+pub(super) fn read(request: &Fields<'_>, rules: &Rules<'_>, elsewhere: bool, problems: &mut Problems) -> Plan {
     let mut plan = Plan::default();
     // One stream per participant is always kept: transcripts are labelled by it.
     request.boolean("audio_separate_streams", problems);
@@ -35,7 +36,7 @@ pub(super) fn read(request: &Fields<'_>, rules: &Rules<'_>, problems: &mut Probl
         config.boolean("video_separate_streams", problems);
         config.choice("video_layout", &["speaker_view", "grid_view"], problems);
         plan.retention = retention(&config, problems);
-        endpoints(&config, rules, problems);
+        plan.media.participants = endpoints(&config, rules, problems);
         if let Some(transcript) = config.object("transcript", problems) {
             transcript.require("provider", "an object with one provider key", problems);
             let known = [&POST_CALL[..], &STREAMING[..]].concat();
@@ -49,11 +50,17 @@ pub(super) fn read(request: &Fields<'_>, rules: &Rules<'_>, problems: &mut Probl
         live.require("websocket_url", "a wss:// URL", problems);
         plan.media.live_audio = live.url("websocket_url", &["ws", "wss"], rules.guard, problems);
     }
-    live_words(request, rules, &mut plan.media, problems);
+    live_words(request, rules, elsewhere, &mut plan.media, problems);
     plan
 }
 
-fn live_words(request: &Fields<'_>, rules: &Rules<'_>, media: &mut MediaPlan, problems: &mut Problems) {
+fn live_words(
+    request: &Fields<'_>,
+    rules: &Rules<'_>,
+    elsewhere: bool,
+    media: &mut MediaPlan,
+    problems: &mut Problems,
+) {
     let Some(live) = request.object("live_transcription_required", problems) else { return };
     live.require("webhook_url", "an https:// URL", problems);
     media.live_transcription = live.url("webhook_url", &["http", "https"], rules.guard, problems);
@@ -65,7 +72,7 @@ fn live_words(request: &Fields<'_>, rules: &Rules<'_>, media: &mut MediaPlan, pr
         );
         return;
     };
-    if rules.engines.choose(rules.tenant, streaming).is_none() {
+    if !elsewhere && rules.engines.choose(rules.tenant, streaming).is_none() {
         // A transcript that cannot be made fails with an event that says so. Live words would just never come, so they
         // are refused here.
         problems.add(
@@ -117,18 +124,22 @@ fn retention(config: &Fields<'_>, problems: &mut Problems) -> Option<Duration> {
     Some(Duration::from_secs(u64::from(hours) * 3_600))
 }
 
-fn endpoints(config: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) {
-    let Some(items) = config.array("realtime_endpoints", REALTIME_ENDPOINTS_MAX, problems) else { return };
+/// Who is told of people who come and go.
+fn endpoints(config: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Vec<ParticipantHook> {
+    let mut hooks = Vec::new();
+    let items = config.array("realtime_endpoints", REALTIME_ENDPOINTS_MAX, problems).unwrap_or_default();
     for (index, item) in items.iter().enumerate() {
         let path = config.path(&format!("realtime_endpoints[{index}]"));
         let Some(endpoint) = Fields::at(path, item, problems) else { continue };
         endpoint.choice("type", &["webhook"], problems);
         endpoint.require("url", "an https:// URL", problems);
-        endpoint.url("url", &["http", "https"], rules.guard, problems);
-        for event in endpoint.array("events", EVENTS.len(), problems).unwrap_or_default() {
-            if !event.as_str().is_some_and(|name| EVENTS.contains(&name)) {
-                problems.add(&endpoint.path("events"), format_args!("expected only {}", EVENTS.join(", ")));
-            }
+        let url = endpoint.url("url", &["http", "https"], rules.guard, problems);
+        let events = endpoint.array("events", EVENTS.len(), problems).unwrap_or_default();
+        if events.iter().any(|event| !event.as_str().is_some_and(|name| EVENTS.contains(&name))) {
+            problems.add(&endpoint.path("events"), format_args!("expected only {}", EVENTS.join(", ")));
         }
+        let [joins, leaves] = EVENTS.map(|name| events.iter().any(|event| event == name));
+        hooks.extend(url.map(|url| ParticipantHook { url, joins, leaves }));
     }
+    hooks
 }

@@ -6,13 +6,14 @@ use muster_hooks::guard::{Policy, is_loopback};
 use muster_platform::link;
 use muster_platform::pack::Packs;
 use muster_session::leave::LeavePolicy;
-use muster_session::{BotId, MediaPlan, Meeting, NewSession, TenantId, Timestamp, TranscriptId};
+use muster_session::{BotId, MediaPlan, Meeting, NewSession, Remote, TenantId, Timestamp, TranscriptId};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::super::body;
 use super::super::fields::{Fields, Problems};
 use super::{leave, media_plan};
+use crate::config::Runtimes;
 use crate::engines::Engines;
 
 /// The name of a bot whose request has none.
@@ -20,6 +21,7 @@ pub const DEFAULT_BOT_NAME: &str = "Muster Notetaker";
 pub(in crate::api) const BOT_NAME_CHARS_MAX: usize = 200;
 const MESSAGE_CHARS_MAX: usize = 4_096;
 const LINK_CHARS_MAX: usize = 4_096;
+const RUNTIME_CHARS_MAX: usize = 200;
 const DEDUPLICATION_KEY_CHARS_MAX: usize = 2_000;
 const ATTRIBUTES_MAX: usize = 64;
 const ATTRIBUTE_KEY_CHARS_MAX: usize = 256;
@@ -47,6 +49,8 @@ pub struct Rules<'a> {
     pub tenant: &'a TenantId,
     /// Where this server is reached: a meeting there is its own sandbox's.
     pub own: Option<&'a Url>,
+    /// Where bots run.
+    pub runtimes: &'a Runtimes,
 }
 
 /// A valid create request.
@@ -72,6 +76,8 @@ pub struct CreateRequest {
     pub join_at: Option<Timestamp>,
     /// How long record and media are to be kept, if the request says so.
     pub retention: Option<Duration>,
+    /// It runs elsewhere.
+    pub remote: Option<Remote>,
 }
 
 /// Reads a create request. Unknown fields are kept and not judged; `null` counts as absent.
@@ -87,7 +93,8 @@ pub fn parse(bytes: &[u8], rules: &Rules<'_>) -> Result<CreateRequest, Problems>
 
     let meeting = meeting(&fields, rules, p);
     let leave = leave::read(&fields, meeting.as_ref().map(|m| m.label.as_str()), p);
-    let plan = media_plan::read(&fields, rules, p);
+    let remote = remote(&fields, rules, p);
+    let plan = media_plan::read(&fields, rules, remote.is_some(), p);
     let bot_name = fields.text("bot_name", BOT_NAME_CHARS_MAX, p).map_or(DEFAULT_BOT_NAME, str::trim).to_owned();
     let callback_url = fields.url("callback_url", &WEB, rules.guard, p);
     let custom_attributes = attributes(&fields, p);
@@ -109,6 +116,7 @@ pub fn parse(bytes: &[u8], rules: &Rules<'_>) -> Result<CreateRequest, Problems>
         deduplication_key,
         join_at,
         retention: plan.retention,
+        remote,
         request,
     })
 }
@@ -123,6 +131,7 @@ impl CreateRequest {
         transcript_id: TranscriptId,
         retention: Duration,
         rejoin: bool,
+        overflow: Option<Duration>,
     ) -> NewSession {
         NewSession {
             id,
@@ -136,9 +145,23 @@ impl CreateRequest {
             media: self.media,
             deduplication_key: self.deduplication_key,
             rejoin,
+            overflow: overflow.filter(|_| self.remote.is_none()),
+            remote: self.remote,
             join_at: self.join_at,
             transcript_id,
             retention: self.retention.unwrap_or(retention),
+        }
+    }
+}
+
+fn remote(fields: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Option<Remote> {
+    let runtime = fields.text("runtime", RUNTIME_CHARS_MAX, problems);
+    let bot = fields.text("runtime_bot_id", RUNTIME_CHARS_MAX, problems).map(str::to_owned);
+    match rules.runtimes.choose(rules.tenant, runtime, bot) {
+        Ok(remote) => remote,
+        Err(expected) => {
+            problems.add("runtime", expected);
+            None
         }
     }
 }

@@ -29,7 +29,8 @@ pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Hol
             return;
         }
     };
-    let mut attendant = Attendant { backend, bot, fencing, lines: 0 };
+    let told_of_people = !session.media.participants.is_empty();
+    let mut attendant = Attendant { backend, bot, fencing, lines: 0, told_of_people };
     let mut line = Line { setup, bot, handle, holding: &mut holding, asked: Order::Stay };
     let exit = attendant.follow(&mut line).await;
     tracing::info!(%bot, exit, "bot process ended");
@@ -107,6 +108,8 @@ struct Attendant<'a> {
     bot: BotId,
     fencing: u64,
     lines: u64,
+    /// Somebody wants to know at once who comes and goes.
+    told_of_people: bool,
 }
 
 impl Attendant<'_> {
@@ -125,7 +128,10 @@ impl Attendant<'_> {
     /// Writes down what the bot says. `Err` means that the session is no longer ours.
     async fn take(&mut self, report: Report) -> Result<(), ()> {
         if let Some(line) = self.log_line(&report) {
-            return self.log(line).await;
+            self.log(line).await?;
+            if !(self.told_of_people && matches!(report, Report::Participant { .. })) {
+                return Ok(());
+            }
         }
         if matches!(report, Report::Health { .. } | Report::Ready) {
             tracing::debug!(bot = %self.bot, ?report, "report");

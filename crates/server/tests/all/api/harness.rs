@@ -13,6 +13,7 @@ use muster_server::api::{self, ApiState};
 use muster_server::clock::Clock;
 use muster_server::config::{Config, Sources};
 use muster_server::engines::Engines;
+use muster_server::inbound;
 use muster_server::keys;
 use muster_server::roles::Backend;
 use muster_server::supervise::Shutdown;
@@ -26,7 +27,6 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 pub(super) const KEY: &str = "mst_key-of-the-first-tenant";
@@ -98,7 +98,7 @@ impl Api {
         for (key, tenant) in [(KEY, "first"), (OTHER_KEY, "other"), (OPERATOR_KEY, keys::DEFAULT_TENANT)] {
             store.put_key(&keys::record(key, TenantId::new(tenant), "test", clock.now())).await.unwrap();
         }
-        let backend = Backend { store, queue, clock, nudge: Arc::new(Notify::new()) };
+        let backend = Backend::new(store, queue, clock);
         let storage: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let state = ApiState {
             store: Arc::clone(&backend.store),
@@ -113,6 +113,11 @@ impl Api {
             rejoin: true,
             engines: Arc::new(engines(speech_available)),
             nudge: Arc::clone(&backend.nudge),
+            endpoints: backend.endpoints.clone(),
+            sources: inbound::Sources::default(),
+            intake: inbound::Intake::new(Arc::clone(backend.queue.raw()), 16),
+            inbound_max_body: 4_096,
+            runtimes: muster_server::config::Runtimes::default(),
             shutdown: Shutdown::default(),
         };
         Self { router: api::router(state.clone()), state, backend, now, _dir: dir }

@@ -12,8 +12,5 @@ if status ~= 'delivered' then failures = failures + 1 end
 redis.call('HSET', key, 's', status, 'n', at, 'f', failures)
 schedule(bot, place, at)
 -- It outlived its record only to be settled.
-if at == '' and redis.call('EXISTS', session_key(bot)) == 0 then
-  redis.call('DEL', key)
-  redis.call('ZREM', T .. ':ledger:' .. bot, place)
-end
+if at == '' and redis.call('EXISTS', session_key(bot)) == 0 then forget_delivery(bot, place) end
 return 1

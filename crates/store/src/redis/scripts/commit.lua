@@ -1,5 +1,7 @@
--- Takes bot, version read, end of lease seen, the session and the consequences. Answers how it ended, and the end of the
+-- Takes what came in, bot, version read, end of lease seen, the session and the consequences. Answers how it ended, and the end of the
 -- lease as it was written.
+local inbox = take_inbox()
+if is_taken(inbox) then return { 'seen', '' } end
 local bot, version, seen = take(), take(), take()
 local known = redis.call('HMGET', session_key(bot), 'v', 'f', 'o', 'u', 's', 't', 'q', 'c')
 if not known[1] then return { 'missing', '' } end
@@ -7,4 +9,5 @@ if known[1] ~= version or (seen ~= '' and known[4] ~= seen) then return { 'confl
 local before = { fencing = known[2], owner = known[3], ends = known[4], state = known[5] }
 local ends = write_session(bot, known[6], known[7], known[8], before)
 write_consequences(bot, known[6])
+keep(inbox)
 return { 'written', ends }

@@ -9,12 +9,18 @@
 --   :at:due, :at:lease, :at:deadline, :at:retire   sessions by the time they are looked for at
 --   :count               state to number of sessions
 --   :idempotency:TENANT, :deduplication:TENANT     key to bot
---   :transcripts         transcript to bot, and :transcripts:BOT its transcripts
+--   :transcripts, :remotes   transcript and, after the length of its source, id elsewhere to bot; :transcripts:BOT and
+--                        :remotes:BOT those of a bot
 --   :outbox, :job        ids of jobs by their time, and id to job
 --   :d:ID                hash of a delivery: b bot, m place, t tenant, a address, e event, s status, n next attempt,
---                        f failures, l attempts
+--                        f failures, l attempts, c padded time of making, g endpoint
 --   :ledger:BOT          deliveries by place, and :pending:BOT those that are pending, by the time of the next attempt
+--   :deliveries:TENANT   deliveries by time of making and id
 --   :hooks               bots by the time of their next delivery
+--   :endpoints           endpoint to tenant, and :endpoints:TENANT endpoint to its version and record
+--   :i:KEY               hash of a webhook that came in: t tenant, s source, o outcome, c place, j entry
+--   :inbox:TENANT        webhooks that came in by place, which is padded time and key; :received all of them by time
+--   :inbox_count:TENANT  outcome and source to number of webhooks
 --   :log:BOT:KIND        lines, :logged:BOT what identifies them, :kinds:BOT the kinds there are
 --   :keys, :keys:order   API keys by their hash, and in order of their making
 --   :lead:NAME            hash of a lead: o owner, u end
@@ -31,14 +37,18 @@ local function session_key(bot) return T .. ':s:' .. bot end
 
 local function list(state, tenant) return T .. ':list:' .. state .. ':' .. tenant end
 
--- The next number, padded: the time in microseconds, or one more than the last. Numbers that the server gave and forgot (it
--- failed over, or lost power) are known elsewhere, and are so not given again.
-local function number(name)
-  local last, time = T .. ':seq:' .. name, redis.call('TIME')
-  local given = math.max(time[1] * 1000000 + time[2], (redis.call('GET', last) or 0) + 1)
-  redis.call('SET', last, string.format('%.0f', given))
-  return string.format('%016.0f', given)
+-- The first of the next numbers: the time in microseconds, or one more than the last. Numbers that the server gave and
+-- forgot (it failed over, or lost power) are known elsewhere, and are so not given again.
+local time
+local function numbers(name, count)
+  local last = T .. ':seq:' .. name
+  time = time or redis.call('TIME')
+  local first = math.max(time[1] * 1000000 + time[2], (redis.call('GET', last) or 0) + 1)
+  redis.call('SET', last, string.format('%.0f', first + count - 1))
+  return first
 end
+
+local function padded(number) return string.format('%016.0f', number) end
 
 local function later(a, b) return tonumber(a) >= tonumber(b) and a or b end
 
@@ -87,28 +97,81 @@ local function write_session(bot, tenant, place, created, before)
   return ends
 end
 
--- Takes what belongs to the same write: transcripts, deliveries (padded sequence, address, event, first attempt) and jobs
--- (time, job), each after their number.
-local function write_consequences(bot, tenant)
-  for _ = 1, tonumber(take()) do
-    local transcript = take()
-    if redis.call('HSETNX', T .. ':transcripts', transcript, bot) == 1 then
-      redis.call('SADD', T .. ':transcripts:' .. bot, transcript)
+-- What a delivery is read back from.
+local function delivery(id)
+  return { tonumber(id), redis.call('HMGET', T .. ':d:' .. id, 't', 'a', 'e', 's', 'n', 'f', 'l', 'g', 'c') }
+end
+
+local function forget_delivery(bot, place)
+  local id = string.sub(place, 22)
+  local known = redis.call('HMGET', T .. ':d:' .. id, 't', 'c')
+  if known[2] then redis.call('ZREM', T .. ':deliveries:' .. known[1], known[2] .. ':' .. id) end
+  redis.call('DEL', T .. ':d:' .. id)
+  redis.call('ZREM', T .. ':ledger:' .. bot, place)
+end
+
+-- Takes how many deliveries there are, and if there are any their time, the same padded, and of each event: padded sequence,
+-- event, and after their number its addresses, each with its endpoint.
+local function write_deliveries(bot, tenant)
+  local left = tonumber(take())
+  if left == 0 then return end
+  local at, made, number = take(), take(), numbers('delivery', left)
+  while left > 0 do
+    local sequence, event = take(), take()
+    for _ = 1, tonumber(take()) do
+      local address, endpoint, id = take(), take(), padded(number)
+      local place = sequence .. ':' .. id
+      redis.call('HSET', T .. ':d:' .. id, 'b', bot, 'm', place, 't', tenant, 'a', address, 'e', event, 's', 'pending',
+        'n', at, 'f', 0, 'l', '[]', 'c', made, 'g', endpoint)
+      redis.call('ZADD', T .. ':ledger:' .. bot, 0, place)
+      redis.call('ZADD', T .. ':deliveries:' .. tenant, 0, made .. ':' .. id)
+      redis.call('ZADD', T .. ':pending:' .. bot, at, place)
+      number, left = number + 1, left - 1
     end
   end
+  -- They may be due before what is pending, and make nothing of it later.
+  redis.call('ZADD', T .. ':hooks', 'LT', at, bot)
+end
+
+-- Takes what a bot is known by elsewhere, after its number. It stays that of the first bot that had it.
+local function bind(name, bot)
   for _ = 1, tonumber(take()) do
-    local sequence, address, event, at = take(), take(), take(), take()
-    local id = number('delivery')
-    local place = sequence .. ':' .. id
-    redis.call('HSET', T .. ':d:' .. id, 'b', bot, 'm', place, 't', tenant, 'a', address, 'e', event, 's', 'pending',
-      'n', at, 'f', 0, 'l', '[]')
-    redis.call('ZADD', T .. ':ledger:' .. bot, 0, place)
-    schedule(bot, place, at)
+    local alias = take()
+    if redis.call('HSETNX', T .. name, alias, bot) == 1 then redis.call('SADD', T .. name .. ':' .. bot, alias) end
   end
-  for _ = 1, tonumber(take()) do
-    local due, job = take(), take()
-    local id = number('job')
+end
+
+-- Takes what belongs to the same write: transcripts, ids elsewhere, deliveries and jobs (time, job), jobs after their number.
+local function write_consequences(bot, tenant)
+  bind(':transcripts', bot)
+  bind(':remotes', bot)
+  write_deliveries(bot, tenant)
+  local jobs = tonumber(take())
+  if jobs == 0 then return end
+  local number = numbers('job', jobs)
+  for _ = 1, jobs do
+    local due, job, id = take(), take(), padded(number)
     redis.call('ZADD', T .. ':outbox', due, id)
     redis.call('HSET', T .. ':job', id, job)
+    number = number + 1
   end
+end
+
+-- Takes whether a webhook came in, and if so key, tenant, source, outcome, time, the same padded, and the entry.
+local function take_inbox()
+  if take() == '0' then return nil end
+  local key, tenant, source, outcome, at, padded_at, entry = take(), take(), take(), take(), take(), take(), take()
+  return { key = key, tenant = tenant, source = source, outcome = outcome, at = at, place = padded_at .. ':' .. key,
+    entry = entry }
+end
+
+local function is_taken(inbox) return inbox and redis.call('EXISTS', T .. ':i:' .. inbox.key) == 1 end
+
+local function keep(inbox)
+  if not inbox then return end
+  redis.call('HSET', T .. ':i:' .. inbox.key, 't', inbox.tenant, 's', inbox.source, 'o', inbox.outcome, 'c', inbox.place,
+    'j', inbox.entry)
+  redis.call('ZADD', T .. ':inbox:' .. inbox.tenant, 0, inbox.place)
+  redis.call('ZADD', T .. ':received', inbox.at, inbox.key)
+  redis.call('HINCRBY', T .. ':inbox_count:' .. inbox.tenant, inbox.outcome .. ':' .. inbox.source, 1)
 end

@@ -1,5 +1,7 @@
--- Takes bot, tenant, platform, time of creation, meeting key, then each with a flag: idempotency key, deduplication key; then
+-- Takes what came in, bot, tenant, platform, time of creation, meeting key, then each with a flag: idempotency key, deduplication key; then
 -- the session and the consequences. Answers how it ended, and the record that was there.
+local inbox = take_inbox()
+if is_taken(inbox) then return { 'seen', {} } end
 local bot, tenant, platform, created_at, meeting = take(), take(), take(), take(), take()
 local has_idempotency, idempotency, has_deduplication, deduplication = take(), take(), take(), take()
 local function bound(set, key)
@@ -18,7 +20,7 @@ if has_deduplication == '1' then
   end
 end
 if redis.call('EXISTS', session_key(bot)) == 1 then return { 'taken', {} } end
-local seq = number('session')
+local seq = padded(numbers('session', 1))
 local place, created = seq .. ':' .. bot, created_at .. ':' .. seq .. ':' .. bot
 local new = { 't', tenant, 'p', platform, 'q', place, 'c', created, 'm', meeting }
 redis.call('ZADD', list('', tenant), 0, created)
@@ -30,4 +32,5 @@ if has_idempotency == '1' then bind(':idempotency:', 'i', idempotency) end
 if has_deduplication == '1' then bind(':deduplication:', 'd', deduplication) end
 write_session(bot, tenant, place, created, { new = new })
 write_consequences(bot, tenant)
+keep(inbox)
 return { 'new', {} }

@@ -10,19 +10,16 @@ redis.call('HINCRBY', T .. ':count', state, -1)
 for _, name in ipairs({ 'due', 'lease', 'deadline', 'retire' }) do redis.call('ZREM', T .. ':at:' .. name, place) end
 if known[5] then redis.call('HDEL', T .. ':idempotency:' .. tenant, known[5]) end
 if known[6] then redis.call('HDEL', T .. ':deduplication:' .. tenant, known[6]) end
-local transcripts = T .. ':transcripts:' .. bot
-for _, transcript in ipairs(redis.call('SMEMBERS', transcripts)) do
-  redis.call('HDEL', T .. ':transcripts', transcript)
+for _, name in ipairs({ ':transcripts', ':remotes' }) do
+  local own = T .. name .. ':' .. bot
+  for _, alias in ipairs(redis.call('SMEMBERS', own)) do redis.call('HDEL', T .. name, alias) end
+  redis.call('DEL', own)
 end
 for _, kind in ipairs(redis.call('SMEMBERS', T .. ':kinds:' .. bot)) do
   redis.call('DEL', T .. ':log:' .. bot .. ':' .. kind)
 end
-redis.call('DEL', transcripts, T .. ':kinds:' .. bot, T .. ':logged:' .. bot)
-local ledger = T .. ':ledger:' .. bot
-for _, delivery in ipairs(redis.call('ZRANGE', ledger, 0, -1)) do
-  if not redis.call('ZSCORE', T .. ':pending:' .. bot, delivery) then
-    redis.call('DEL', T .. ':d:' .. string.sub(delivery, 22))
-    redis.call('ZREM', ledger, delivery)
-  end
+redis.call('DEL', T .. ':kinds:' .. bot, T .. ':logged:' .. bot)
+for _, place in ipairs(redis.call('ZRANGE', T .. ':ledger:' .. bot, 0, -1)) do
+  if not redis.call('ZSCORE', T .. ':pending:' .. bot, place) then forget_delivery(bot, place) end
 end
 return 1

@@ -3,8 +3,5 @@ local bot, pending, limit = take(), take() == '1', tonumber(take())
 local places = redis.call('ZRANGE', T .. (pending and ':pending:' or ':ledger:') .. bot, 0, -1)
 table.sort(places)
 local found = {}
-for i = 1, math.min(limit, #places) do
-  local id = string.sub(places[i], 22)
-  found[i] = { tonumber(id), redis.call('HMGET', T .. ':d:' .. id, 't', 'a', 'e', 's', 'n', 'f', 'l') }
-end
+for i = 1, math.min(limit, #places) do found[i] = delivery(string.sub(places[i], 22)) end
 return found

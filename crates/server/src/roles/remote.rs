@@ -1,0 +1,164 @@
+//! Bots that run in somebody else's cloud: sent there, looked after, and what they bring fetched.
+//!
+//! Webhooks say what happens there and are not sent again by everybody, so a look now and then makes up for lost ones. All of it
+//! is one idempotent step: whatever the session and the service say decides what is next.
+
+mod client;
+mod fetch;
+mod look;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use muster_hooks::guard::Policy;
+use muster_session::job::{Job, Topic};
+use muster_session::{BotId, EndReason, Input, Session, State, Timestamp};
+use object_store::ObjectStore;
+use url::Url;
+
+use super::jobs::{self, Work};
+use super::{ApplyError, Backend};
+use crate::inbound::callback;
+use crate::supervise::Shutdown;
+use client::Trouble;
+pub use client::{Client, SetupError};
+
+/// How often a running bot is looked at.
+const LOOK: Duration = Duration::from_secs(60);
+/// How often what a bot brings is looked for after its call.
+const FETCH: Duration = Duration::from_secs(15);
+/// Shortest and longest pause before another try at a service in trouble.
+const RETRY: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
+const CONCURRENCY: usize = 16;
+
+/// Everything this role needs besides the backend.
+#[derive(Clone, Debug)]
+pub struct RemoteSetup {
+    /// Name of the source by which the service's webhooks come.
+    pub source: String,
+    /// The service.
+    pub client: Client,
+    /// Where recordings go.
+    pub storage: Arc<dyn ObjectStore>,
+    /// Which addresses the service may name for what is to be fetched, beside its own.
+    pub guard: Policy,
+    /// Where the service reaches us.
+    pub public_url: Url,
+    /// Makes addresses that vouch for what is sent to them.
+    pub link_secret: Arc<[u8]>,
+    /// Bots that no worker takes within the time that their sessions name may be sent there.
+    pub overflow: bool,
+}
+
+/// Runs until shutdown; running jobs are finished first.
+pub async fn run(backend: Backend, setup: RemoteSetup, shutdown: Shutdown) -> anyhow::Result<()> {
+    jobs::run(backend, setup, shutdown).await
+}
+
+#[async_trait]
+impl Work for RemoteSetup {
+    const TOPIC: Topic = Topic::Remote;
+
+    fn concurrency(&self) -> usize {
+        CONCURRENCY
+    }
+
+    async fn step(&self, backend: &Backend, job: &Job, _last: bool) -> anyhow::Result<()> {
+        match job {
+            Job::Tend { bot } => self.tend(backend, *bot).await,
+            Job::Forget { remote, .. } => match self.client.delete(remote).await {
+                Ok(()) => Ok(()),
+                Err(trouble) => Err(trouble).context("deleting what the service keeps of a bot"),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// The session's deadline ends what is not looked after.
+    async fn give_up(&self, _backend: &Backend, _job: &Job, _reason: &str) {}
+}
+
+impl RemoteSetup {
+    async fn tend(&self, backend: &Backend, bot: BotId) -> anyhow::Result<()> {
+        let Some(mut session) = backend.store.get(bot).await.context("reading the session")? else { return Ok(()) };
+        if session.state == State::Queued {
+            let input = match &session.remote {
+                None if self.overflow => Input::HandOver { source: self.source.clone() },
+                Some(_) => Input::Send,
+                None => return Ok(()),
+            };
+            // A worker may have taken it in between, and then it stays here.
+            let Some(next) = applied(backend.apply(bot, input).await)? else { return Ok(()) };
+            session = next;
+        }
+        let Some(remote) = session.remote.clone().filter(|remote| remote.ours && remote.source == self.source) else {
+            return Ok(());
+        };
+        let again = match (session.state, &remote.bot) {
+            // Handed over just now: its own job comes.
+            (State::Scheduled | State::Queued | State::MediaExpired, _) => None,
+            (State::Joining, None) => self.ask(backend, &session).await?,
+            (_, None) => None,
+            (State::Processing, Some(there)) => self.fetch(backend, &session, there).await?,
+            (State::Done, Some(there)) => self.left_behind(&session, there).await,
+            (_, Some(there)) => self.look(backend, &session, &remote, there).await?,
+        };
+        match again {
+            Some(pause) => self.come_back(backend, bot, pause).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for a bot there, under a key that makes asking again harmless.
+    async fn ask(&self, backend: &Backend, session: &Session) -> anyhow::Result<Option<Duration>> {
+        let callback = callback(&self.public_url, &self.link_secret, &self.source, session.id);
+        let input = match self.client.create(session, &callback).await {
+            Ok(bot) => {
+                tracing::info!(bot = %session.id, remote = bot, source = self.source, "bot sent");
+                Input::Sent { bot }
+            }
+            Err(Trouble::Refused(why)) => {
+                tracing::warn!(bot = %session.id, source = self.source, why, "the service refused a bot");
+                Input::NotSent { message: format!("{} refused the bot: {why}", self.source) }
+            }
+            Err(Trouble::Later { why, after }) => {
+                tracing::warn!(bot = %session.id, source = self.source, why, "a bot could not be sent; trying again");
+                let [shortest, longest] = RETRY;
+                return Ok(Some(after.unwrap_or(shortest).clamp(shortest, longest)));
+            }
+        };
+        applied(backend.apply(session.id, input).await)?;
+        Ok(None)
+    }
+
+    /// A bot that was given up here may still be in its call there.
+    async fn left_behind(&self, session: &Session, there: &str) -> Option<Duration> {
+        let given_up = session.end.as_ref().is_some_and(|end| end.reason == EndReason::RemoteFailed);
+        if given_up {
+            if let Err(error) = self.client.remove(there).await {
+                tracing::warn!(bot = %session.id, %error, "a bot that was given up may still be in its call");
+            }
+        }
+        None
+    }
+
+    /// One look at a time, however many asked for one: the key is that of the moment.
+    async fn come_back(&self, backend: &Backend, bot: BotId, pause: Duration) -> anyhow::Result<()> {
+        let step = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX).max(1);
+        let now = backend.clock.now();
+        let at = Timestamp::from_millis(((now + pause).as_millis() / step).saturating_add(1).saturating_mul(step));
+        let key = format!("tend:{bot}@{}", at.as_millis());
+        backend.queue.send(&Job::Tend { bot }, at.since(now), Some(key)).await.context("asking for another look")
+    }
+}
+
+/// The session after an input; none if it was not possible (any more).
+fn applied(result: Result<Session, ApplyError>) -> anyhow::Result<Option<Session>> {
+    match result {
+        Ok(session) => Ok(Some(session)),
+        Err(ApplyError::Rejected(_) | ApplyError::Missing) => Ok(None),
+        Err(error) => Err(error).context("writing the session"),
+    }
+}

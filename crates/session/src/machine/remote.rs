@@ -1,0 +1,257 @@
+//! Bots that run elsewhere. What is heard of them comes late, twice and in any order: how far it is (its rank) decides, and
+//! when it happened where a rank can come again.
+
+use std::time::Duration;
+
+use super::{Outcome, Rejected};
+use crate::event::Draft;
+use crate::job::Job;
+use crate::retry::MAX_ATTEMPTS;
+use crate::{
+    Artifact, ArtifactKind, ArtifactState, EndReason, Observation, Remote, Session, State, Terminal, Timestamp,
+};
+
+/// Longest time from asking for a bot elsewhere to lobby or admission, its tries there included.
+pub(super) const REMOTE_JOIN_WAIT: Duration = Duration::from_secs(1_800);
+
+impl Session {
+    /// The job goes to whoever runs the bot; for one that its caller runs there is nothing to do but to listen.
+    pub(super) fn dispatch(&self, pause: Duration, out: &mut Outcome) {
+        match &self.remote {
+            None => {
+                out.jobs.push((Job::Run { bot: self.id, attempt: self.attempt + 1 }, pause));
+                if let Some(after) = self.overflow_ms {
+                    out.jobs.push((Job::Tend { bot: self.id }, Duration::from_millis(after)));
+                }
+            }
+            Some(_) => self.tend(out),
+        }
+    }
+
+    pub(super) fn forget_remote(&self, out: &mut Outcome) {
+        let Some(remote) = self.remote.as_ref().filter(|remote| remote.ours) else { return };
+        if let Some(there) = remote.bot.clone() {
+            let job = Job::Forget { bot: self.id, source: remote.source.clone(), remote: there };
+            out.jobs.push((job, Duration::ZERO));
+        }
+    }
+
+    /// Asks for a look at a bot that we sent elsewhere.
+    pub(super) fn tend(&self, out: &mut Outcome) {
+        if self.remote.as_ref().is_some_and(|remote| remote.ours) {
+            out.jobs.push((Job::Tend { bot: self.id }, Duration::ZERO));
+        }
+    }
+
+    pub(super) fn hand_over(&mut self, source: String, out: &mut Outcome) -> Result<(), Rejected> {
+        let fresh = self.state == State::Queued && self.attempt == 0 && self.remote.is_none();
+        self.require(fresh, "hand_over")?;
+        self.remote = Some(Remote::ours(source));
+        self.tend(out);
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, now: Timestamp) -> Result<(), Rejected> {
+        let ours = self.remote.as_ref().is_some_and(|remote| remote.ours);
+        self.require(self.state == State::Queued && ours, "send")?;
+        self.attempt += 1;
+        self.enter(State::Joining, now);
+        Ok(())
+    }
+
+    pub(super) fn sent(&mut self, bot: String, out: &mut Outcome) -> Result<(), Rejected> {
+        let unknown = self.remote.as_ref().is_some_and(|remote| remote.ours && remote.bot.is_none());
+        self.require(unknown, "sent")?;
+        if let Some(remote) = &mut self.remote {
+            remote.bot = Some(bot);
+        }
+        // It may be over already: what is there is to be put in order.
+        self.tend(out);
+        Ok(())
+    }
+
+    pub(super) fn not_sent(&mut self, message: String, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        let waiting = self.remote.as_ref().is_some_and(|remote| remote.ours && remote.bot.is_none());
+        self.require(waiting && self.state == State::Joining, "not_sent")?;
+        self.terminate(EndReason::RemoteFailed, message, out, now, now);
+        Ok(())
+    }
+
+    pub(super) fn observe(
+        &mut self,
+        observation: Observation,
+        at: Timestamp,
+        out: &mut Outcome,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let Some(remote) = &self.remote else { return self.require(false, "observe") };
+        let ours = remote.ours;
+        // Nothing happens in the future, whatever their clocks say.
+        let at = at.min(now);
+        let newer = remote.seen_at.is_none_or(|seen| at >= seen);
+        let before_admission = matches!(self.state, State::Queued | State::Joining | State::WaitingRoom);
+        match observation {
+            Observation::Joining => {
+                let again = self.state == State::Joining && self.is_announced();
+                let tries = if again { self.attempt < MAX_ATTEMPTS } else { true };
+                self.require(newer && tries && matches!(self.state, State::Queued | State::Joining), "joining")?;
+                if again || self.state == State::Queued {
+                    self.attempt += 1;
+                    self.enter(State::Joining, now);
+                }
+                self.announce(out, at);
+            }
+            Observation::WaitingRoom => {
+                self.require(newer && matches!(self.state, State::Queued | State::Joining), "waiting_room")?;
+                self.on_its_way(out, at, now);
+                self.enter(State::WaitingRoom, now);
+                let message = "Bot is waiting to be let in";
+                self.note("WaitingRoom", message, at);
+                self.emit(out, Draft::new("bot.in_waiting_room", Some("InWaitingRoom"), message), at);
+            }
+            Observation::InMeeting => {
+                self.require(before_admission, "in_meeting")?;
+                self.let_in(out, at, now);
+            }
+            Observation::Recording => {
+                self.require(before_admission || self.state == State::InMeeting, "recording")?;
+                if before_admission {
+                    self.let_in(out, at, now);
+                }
+                self.enter(State::Recording, now);
+                let message = "Bot is recording";
+                self.note("Recording", message, at);
+                self.emit(out, Draft::new("bot.recording", Some("Recording"), message), at);
+            }
+            Observation::Leaving => {
+                self.require(self.state.is_live() && self.state != State::Leaving, "leaving")?;
+                self.enter(State::Leaving, now);
+                let message = "Bot is leaving the meeting";
+                self.note("Leaving", message, at);
+                self.emit(out, Draft::new("bot.leaving", Some("Leaving"), message), at);
+            }
+            Observation::Ended { reason, message } => {
+                self.require(self.state == State::Queued || self.state.is_live(), "ended")?;
+                let recorded = remote.settled.iter().any(|artifact| artifact.state == ArtifactState::Ready);
+                let after_a_call = matches!(reason.terminal(), Terminal::Stopped | Terminal::Kicked);
+                if ours && after_a_call && !self.was_admitted() {
+                    // Perhaps we only have not heard yet that it was let in. A look will tell.
+                    self.tend(out);
+                } else {
+                    self.remote_ended(recorded, (reason, message), out, at, now);
+                }
+            }
+            Observation::Artifact { kind, failure } => self.heard_of(kind, failure, ours, out, now)?,
+            Observation::Done => {
+                self.require(!self.is_done() && !remote.done, "done")?;
+                if let Some(remote) = &mut self.remote {
+                    remote.done = true;
+                }
+                self.settle_heard(out, now)?;
+                self.tend(out);
+            }
+        }
+        if let Some(remote) = &mut self.remote {
+            remote.seen_at = Some(remote.seen_at.map_or(at, |seen| seen.max(at)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn remote_ended(
+        &mut self,
+        admitted: bool,
+        (reason, message): (EndReason, String),
+        out: &mut Outcome,
+        at: Timestamp,
+        now: Timestamp,
+    ) {
+        if admitted && !self.was_admitted() {
+            self.let_in(out, at, now);
+        }
+        let asked = self.stop_requested.is_some() && reason.terminal() == Terminal::Stopped;
+        let (reason, message) = match asked {
+            true => (EndReason::LeaveRequested, EndReason::LeaveRequested.message().to_owned()),
+            false => (reason, message),
+        };
+        self.terminate(reason, message, out, at, now);
+    }
+
+    /// What a bot that was let in elsewhere owes. There is no manifest of what others recorded.
+    pub(super) fn owed_by_remote(&self) -> Vec<ArtifactKind> {
+        let transcript = self.transcript().map(|_| ArtifactKind::Transcript);
+        std::iter::once(ArtifactKind::Audio).chain(transcript).collect()
+    }
+
+    /// Settles what its caller's service has said of artifacts. Those of a bot that we sent are fetched instead.
+    pub(super) fn settle_heard(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        let Some(remote) = self.remote.clone().filter(|remote| !remote.ours) else { return Ok(()) };
+        for kind in self.owed_by_remote() {
+            let pending = |a: &Artifact| a.kind == kind && a.state == ArtifactState::Pending;
+            if !self.artifacts.iter().any(pending) {
+                continue;
+            }
+            let heard = remote.settled.iter().find(|artifact| artifact.kind == kind).map(|known| known.state.clone());
+            let never = || ArtifactState::Failed { message: format!("{} had none", remote.source) };
+            if let Some(state) = heard.or_else(|| remote.done.then(never)) {
+                self.settle(kind, state, out, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn heard_of(
+        &mut self,
+        kind: ArtifactKind,
+        failure: Option<String>,
+        ours: bool,
+        out: &mut Outcome,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let known = |remote: &Remote| remote.settled.iter().any(|artifact| artifact.kind == kind);
+        let news = self.remote.as_ref().is_some_and(|remote| !known(remote));
+        self.require(news && !self.is_done(), "artifact")?;
+        let state = failure.map_or(ArtifactState::Ready, |message| ArtifactState::Failed { message });
+        if let Some(remote) = &mut self.remote {
+            remote.settled.push(Artifact { kind, state });
+        }
+        if ours {
+            self.tend(out);
+            return Ok(());
+        }
+        self.settle_heard(out, now)
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.state, State::Done | State::MediaExpired)
+    }
+
+    fn is_announced(&self) -> bool {
+        self.timeline.iter().any(|entry| entry.name == "Joining")
+    }
+
+    fn announce(&mut self, out: &mut Outcome, at: Timestamp) {
+        let message = format!("Bot is joining the meeting (attempt {})", self.attempt);
+        self.note("Joining", message.clone(), at);
+        self.emit(out, Draft::new("bot.joining", Some("Joining"), message), at);
+    }
+
+    /// What came before and was not heard of is told first.
+    fn on_its_way(&mut self, out: &mut Outcome, at: Timestamp, now: Timestamp) {
+        if self.state == State::Queued {
+            self.attempt += 1;
+            self.enter(State::Joining, now);
+        }
+        if !self.is_announced() {
+            self.announce(out, at);
+        }
+    }
+
+    fn let_in(&mut self, out: &mut Outcome, at: Timestamp, now: Timestamp) {
+        self.on_its_way(out, at, now);
+        self.enter(State::InMeeting, now);
+        self.admitted_at = Some(at);
+        let message = "Bot joined the meeting";
+        self.note("InMeeting", message, at);
+        self.emit(out, Draft::new("bot.inmeeting", Some("InMeeting"), message), at);
+    }
+}
