@@ -8,9 +8,11 @@
 mod delivery;
 mod ingest;
 mod load;
+#[expect(dead_code, reason = "the bench of dispatch needs more of it")]
 #[path = "../../dispatch/src/process.rs"]
 mod process;
 mod serve;
+#[expect(dead_code, reason = "the bench of dispatch needs more of it")]
 #[path = "../../dispatch/src/server.rs"]
 mod server;
 

@@ -58,8 +58,10 @@ pub(crate) async fn list(State(state): State<ApiState>, _: Operator) -> Result<J
 /// A message for people.
 fn shown(topic: Topic, payload: &[u8]) -> Value {
     let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
-    match (topic, Envelope::decode(payload)) {
-        (Topic::Inbound, Ok(webhook)) => {
+    // What is set aside is alone in its message.
+    let webhook = Envelope::decode(payload).ok().and_then(|webhooks| webhooks.into_iter().next());
+    match webhook.filter(|_| topic == Topic::Inbound) {
+        Some(webhook) => {
             let headers = webhook.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes())));
             json!({
                 "source": webhook.source,
@@ -69,7 +71,7 @@ fn shown(topic: Topic, payload: &[u8]) -> Value {
                 "body": text(&webhook.body),
             })
         }
-        _ => serde_json::from_slice(payload).unwrap_or_else(|_| text(payload)),
+        None => serde_json::from_slice(payload).unwrap_or_else(|_| text(payload)),
     }
 }
 

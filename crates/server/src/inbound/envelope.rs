@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 const SECRETS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
 const REDACTED: &str = "redacted";
 
-/// A webhook as it came in. In the queue it is one line of JSON and then the body, byte for byte.
+/// A webhook as it came in. In the queue it is one line of JSON and then the body, byte for byte; those that came in together may
+/// be one message, one behind the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
     /// Name of the source that it was verified for.
@@ -29,6 +30,8 @@ struct Head<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bot: Option<BotId>,
     received_at: Timestamp,
+    /// Bytes of the body.
+    length: usize,
     /// Names and values; what is no text in a value is replaced.
     headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
@@ -46,6 +49,7 @@ impl Envelope {
             source: Cow::Borrowed(&self.source),
             bot: self.bot,
             received_at: self.received_at,
+            length: self.body.len(),
             headers: self.headers.iter().map(|(name, value)| (name.as_str().into(), text(name, value))).collect(),
         };
         let mut message = Vec::with_capacity(self.body.len() + 1024);
@@ -55,18 +59,30 @@ impl Envelope {
         message
     }
 
-    /// Reads it back.
-    pub fn decode(message: &[u8]) -> Result<Self, BadEnvelope> {
+    /// Reads every webhook of a message.
+    pub fn decode(mut message: &[u8]) -> Result<Vec<Self>, BadEnvelope> {
+        let mut webhooks = Vec::new();
+        while webhooks.is_empty() || !message.is_empty() {
+            let (webhook, rest) = Self::first(message)?;
+            webhooks.push(webhook);
+            message = rest;
+        }
+        Ok(webhooks)
+    }
+
+    fn first(message: &[u8]) -> Result<(Self, &[u8]), BadEnvelope> {
         let end = message.iter().position(|byte| *byte == b'\n');
-        let (head, body) = end.and_then(|end| message.split_at_checked(end)).ok_or_else(|| bad("it has no head"))?;
+        let (head, rest) = end.and_then(|end| message.split_at_checked(end)).ok_or_else(|| bad("it has no head"))?;
         let head: Head<'_> = serde_json::from_slice(head).map_err(bad)?;
+        let rest = rest.get(1..).unwrap_or_default();
+        let (body, rest) = rest.split_at_checked(head.length).ok_or_else(|| bad("its body is cut off"))?;
         let mut headers = HeaderMap::with_capacity(head.headers.len());
         for (name, value) in head.headers {
             let name = HeaderName::try_from(&*name).map_err(bad)?;
             headers.append(name, HeaderValue::try_from(&*value).map_err(bad)?);
         }
-        let body = body.get(1..).unwrap_or_default().to_vec();
-        Ok(Self { source: head.source.into_owned(), bot: head.bot, received_at: head.received_at, headers, body })
+        let (source, bot, received_at) = (head.source.into_owned(), head.bot, head.received_at);
+        Ok((Self { source, bot, received_at, headers, body: body.to_vec() }, rest))
     }
 }
 
@@ -100,7 +116,10 @@ mod tests {
         };
         let message = envelope.encode();
         assert!(!String::from_utf8_lossy(&message).contains("s3cret"));
-        let back = Envelope::decode(&message).unwrap();
+        let one = Envelope { body: Vec::new(), bot: None, ..envelope.clone() };
+        let mut back = Envelope::decode(&[message, one.encode()].concat()).unwrap();
+        assert_eq!((back.len(), back[1].body.len(), back[1].bot), (2, 0, None));
+        let back = back.swap_remove(0);
         assert_eq!((back.source, back.bot, back.received_at), ("zoom".into(), envelope.bot, envelope.received_at));
         assert_eq!(back.body, envelope.body);
         assert_eq!(back.headers.get_all("x-a").iter().count(), 2);
@@ -109,7 +128,16 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused() {
-        for message in [&b""[..], b"{}", b"{}\n", b"\n", b"nonsense\n{}"] {
+        let envelope = Envelope {
+            source: "zoom".into(),
+            bot: None,
+            received_at: Timestamp::default(),
+            headers: HeaderMap::new(),
+            body: b"{}".to_vec(),
+        };
+        let mut cut_off = envelope.encode();
+        cut_off.pop();
+        for message in [&b""[..], b"{}", b"{}\n", b"\n", b"nonsense\n{}", &cut_off] {
             assert!(Envelope::decode(message).is_err(), "{message:?}");
         }
     }

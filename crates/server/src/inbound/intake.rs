@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use muster_queue::{Enqueue, Queue, QueueError};
 use muster_session::job::Topic;
@@ -11,11 +10,15 @@ use tokio_util::task::AbortOnDropHandle;
 const BATCH: usize = 256;
 /// Writes under way at a time. One fills while the others are on their way.
 const WRITES: usize = 2;
+/// Webhooks in one message, and bytes of one with several, at most. A message is worked on by one process.
+const MESSAGE_WEBHOOKS: usize = 64;
+const MESSAGE_BYTES: usize = 96 * 1024;
 
-/// Takes webhooks into the queue, many in one write: under load one `fsync`, or one round trip, pays for many. Clones share it.
+/// Takes webhooks into the queue, many in one message: under load one `fsync`, or one round trip, pays for many. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Intake {
     waiting: mpsc::Sender<Waiting>,
+    max_bytes: usize,
     _writer: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -35,12 +38,17 @@ impl Intake {
     #[must_use]
     pub fn new(queue: Arc<dyn Queue>, most: usize) -> Self {
         let (waiting, webhooks) = mpsc::channel(most.max(1));
+        let max_bytes = queue.limits().max_payload_bytes;
         let writer = AbortOnDropHandle::new(tokio::spawn(write(queue, webhooks)));
-        Self { waiting, _writer: Arc::new(writer) }
+        Self { waiting, max_bytes, _writer: Arc::new(writer) }
     }
 
-    /// Takes one. `Ok(Ok(()))` means that it survives the death of any process. Dropping the future does not take it back.
+    /// Takes an [encoded](super::Envelope::encode) one. `Ok(Ok(()))` means that it survives the death of any process. Dropping the
+    /// future does not take it back.
     pub async fn take(&self, payload: Vec<u8>) -> Result<Result<(), QueueError>, Full> {
+        if payload.len() > self.max_bytes {
+            return Ok(Err(QueueError::OverLimit { what: "the webhook" }));
+        }
         let (taken, answer) = oneshot::channel();
         self.waiting.try_send(Waiting { payload, taken }).map_err(|_| Full)?;
         Ok(answer.await.unwrap_or_else(|_| Err(ended())))
@@ -62,9 +70,8 @@ async fn write(queue: Arc<dyn Queue>, mut webhooks: mpsc::Receiver<Waiting>) {
 }
 
 async fn write_batch(queue: &dyn Queue, batch: Vec<Waiting>) {
-    let enqueue = |payload| Enqueue { payload, delay: Duration::ZERO, dedup_key: None };
-    let (payloads, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (enqueue(one.payload), one.taken)).unzip();
-    let result = queue.enqueue_all(Topic::Inbound, payloads).await;
+    let (payloads, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.payload, one.taken)).unzip();
+    let result = queue.enqueue_all(Topic::Inbound, together(payloads)).await;
     for taken in answers {
         // A sender that went away is not waited for.
         let _ = taken.send(match &result {
@@ -74,12 +81,33 @@ async fn write_batch(queue: &dyn Queue, batch: Vec<Waiting>) {
     }
 }
 
+/// Webhooks as messages, in their order.
+fn together(payloads: Vec<Vec<u8>>) -> Vec<Enqueue> {
+    let mut messages: Vec<Enqueue> = Vec::new();
+    let mut in_last = 0;
+    for payload in payloads {
+        match messages.last_mut() {
+            Some(last) if in_last < MESSAGE_WEBHOOKS && last.payload.len() + payload.len() <= MESSAGE_BYTES => {
+                last.payload.extend_from_slice(&payload);
+                in_last += 1;
+            }
+            _ => {
+                messages.push(Enqueue { payload, ..Enqueue::default() });
+                in_last = 1;
+            }
+        }
+    }
+    messages
+}
+
 fn ended() -> QueueError {
     QueueError::Unavailable { detail: "the server is ending".to_owned(), source: None }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Writes when it is told to.
@@ -168,6 +196,18 @@ mod tests {
         }
         let writes = taken - queue.gate.available_permits();
         assert!(writes < taken, "{writes} writes for {taken}");
-        assert_eq!(queue.depth(Topic::Inbound).await.expect("depth").ready, taken as u64);
+        let lease = Duration::from_secs(60);
+        let messages = queue.receive(Topic::Inbound, u32::MAX, lease, Duration::ZERO).await.expect("receive");
+        assert_eq!(messages.iter().map(|message| message.payload.len()).sum::<usize>(), taken, "one byte each");
+    }
+
+    #[test]
+    fn a_message_has_so_many_webhooks_and_so_many_bytes_and_keeps_their_order() {
+        let sizes = |payloads: Vec<Vec<u8>>| together(payloads).iter().map(|one| one.payload.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(vec![vec![0]; 130]), [64, 64, 2]);
+        assert_eq!(sizes(vec![vec![0; 50_000]; 3]), [50_000; 3]);
+        assert_eq!(sizes(vec![vec![0; 500_000], vec![0]]), [500_000, 1], "a large one alone");
+        let payloads = (0..10).map(|number| vec![number]).collect();
+        assert_eq!(together(payloads)[0].payload, (0..10).collect::<Vec<u8>>());
     }
 }

@@ -3,16 +3,21 @@
 //! Each is read by the rules of its source and applied to its session by compare-and-swap. The inbox entry is part of the same
 //! write, so a webhook takes effect once, however often it comes and whoever dies. What is known to be about one bot is worked
 //! on in the order in which it came, as far as one process can see it; the machine puts up with any order.
+//!
+//! A message may hold several webhooks, and is settled when each of them is. One that cannot be read, or that ends the process,
+//! must not keep the others: it is put into a message of its own, and if it is in one, set aside.
 
 mod apply;
+mod held;
 mod lanes;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use muster_hooks::client::GuardedClient;
-use muster_queue::{Delivery, QueueError};
+use muster_queue::{Delivery, Enqueue};
 use muster_session::job::Topic;
 use tokio::task::JoinSet;
 
@@ -20,15 +25,14 @@ use super::Backend;
 use crate::inbound::{Envelope, Sources};
 use crate::supervise::Shutdown;
 use apply::Webhook;
+use held::{Held, LEASE};
 use lanes::Lanes;
 
-/// So long a webhook waits when the process that has it is killed.
-const LEASE: Duration = Duration::from_secs(20);
 const WAIT: Duration = Duration::from_secs(20);
-/// Webhooks that one process has in hand.
+/// Webhooks that one process has in hand: no more messages are taken beyond that.
 const IN_HAND: usize = 256;
-/// Taken at once, at most.
-const BATCH: usize = 128;
+/// Messages taken at once, at most.
+const BATCH: u32 = 16;
 /// Pause after trouble with the queue or the store.
 const RETRY: Duration = Duration::from_secs(1);
 /// More receives mean that whoever has it dies of it.
@@ -46,11 +50,11 @@ pub struct InboundSetup {
 /// Runs until shutdown; what is in hand is finished first.
 pub async fn run(backend: Backend, setup: InboundSetup, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut hands = Hands { backend, setup, shutdown, lanes: Lanes::default(), tasks: JoinSet::new() };
-    let result = hands.work().await;
+    hands.work().await;
     while hands.lanes.in_hand() > 0 {
         hands.finished().await;
     }
-    result
+    Ok(())
 }
 
 /// What this process works on.
@@ -63,19 +67,18 @@ struct Hands {
 }
 
 impl Hands {
-    async fn work(&mut self) -> anyhow::Result<()> {
+    async fn work(&mut self) {
         loop {
             while self.lanes.in_hand() >= IN_HAND {
                 self.finished().await;
             }
-            let room = u32::try_from((IN_HAND - self.lanes.in_hand()).min(BATCH)).unwrap_or(1);
             let (queue, shutdown) = (self.backend.queue.clone(), self.shutdown.clone());
-            let receive = queue.raw().receive(Topic::Inbound, room, LEASE, WAIT);
+            let receive = queue.raw().receive(Topic::Inbound, BATCH, LEASE, WAIT);
             tokio::pin!(receive);
             let received = loop {
                 tokio::select! {
                     biased;
-                    () = shutdown.ended() => return Ok(()),
+                    () = shutdown.ended() => return,
                     received = &mut receive => break received,
                     () = self.finished(), if self.lanes.in_hand() > 0 => {}
                 }
@@ -94,30 +97,56 @@ impl Hands {
         }
     }
 
-    /// Reads a webhook, and works on it as soon as nothing else of its lane is worked on. What cannot be read is set aside.
+    /// Begins the work on the webhooks of a message.
     async fn begin(&mut self, delivery: Delivery) {
         let Delivery { receipt, payload, receives } = delivery;
-        match read(&self.setup, &payload, receives) {
-            Ok((envelope, reading)) => {
-                let webhook = Webhook { receipt, envelope, reading };
-                if let Some((lane, webhook)) = self.lanes.add(webhook.lane(), webhook) {
-                    self.start(lane, webhook);
+        let queue = self.backend.queue.clone();
+        let webhooks = match Envelope::decode(&payload) {
+            Ok(webhooks) => webhooks,
+            Err(error) => return held::set_aside(&queue, &receipt, &error.to_string()).await,
+        };
+        let alone = webhooks.len() == 1;
+        let held = Arc::new(Held::new(queue.clone(), receipt, webhooks.len()));
+        for envelope in webhooks {
+            let read = match receives > MAX_RECEIVES {
+                true => Err("the process ended each time this was tried".to_owned()),
+                false => self.read(&envelope),
+            };
+            match read {
+                Ok(reading) => self.add(Webhook { envelope, reading, held: Arc::clone(&held) }),
+                Err(reason) if alone => return held::set_aside(&queue, held.receipt(), &reason).await,
+                Err(_) => {
+                    let single = Enqueue { payload: envelope.encode(), ..Enqueue::default() };
+                    let moved = queue.raw().enqueue(Topic::Inbound, single).await;
+                    held.done(moved.is_ok()).await;
                 }
             }
-            Err(reason) => {
-                tracing::error!(reason, "a webhook is set aside; see `muster dlq list`");
-                log(self.backend.queue.dead_letter(&receipt, &reason).await, "set aside");
-            }
+        }
+    }
+
+    /// What a webhook says, or why it says nothing.
+    fn read(&self, envelope: &Envelope) -> Result<muster_hooks::inbound::Reading, String> {
+        let source = self.setup.sources.get(&envelope.source);
+        let source = source.ok_or_else(|| format!("there is no source {} any more (sources.NAME)", envelope.source))?;
+        source.read(&envelope.headers, &envelope.body).map_err(|error| error.to_string())
+    }
+
+    /// Works on a webhook as soon as nothing else of its lane is worked on.
+    fn add(&mut self, webhook: Webhook) {
+        if let Some((lane, webhook)) = self.lanes.add(webhook.lane(), webhook) {
+            self.start(lane, webhook);
         }
     }
 
     fn start(&mut self, lane: String, webhook: Webhook) {
         let (backend, setup, shutdown) = (self.backend.clone(), self.setup.clone(), self.shutdown.clone());
         self.tasks.spawn(async move {
-            let work = settle(&backend, &setup, webhook, &shutdown);
-            if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+            let work = AssertUnwindSafe(applied(&backend, &setup, &webhook, &shutdown));
+            let applied = work.catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!("the work on a webhook panicked; it will come again");
-            }
+                false
+            });
+            webhook.held.done(applied).await;
             lane
         });
     }
@@ -132,53 +161,16 @@ impl Hands {
     }
 }
 
-/// A webhook as its source means it, or why it is none.
-fn read(
-    setup: &InboundSetup,
-    payload: &[u8],
-    receives: u32,
-) -> Result<(Envelope, muster_hooks::inbound::Reading), String> {
-    if receives > MAX_RECEIVES {
-        return Err("the process ended each time this was tried".to_owned());
-    }
-    let envelope = Envelope::decode(payload).map_err(|error| error.to_string())?;
-    let source = setup.sources.get(&envelope.source);
-    let source = source.ok_or_else(|| format!("there is no source {} any more (sources.NAME)", envelope.source))?;
-    let reading = source.read(&envelope.headers, &envelope.body).map_err(|error| error.to_string())?;
-    Ok((envelope, reading))
-}
-
-/// Applies a webhook while keeping its message, then settles the message. An outage of the store is waited out.
-async fn settle(backend: &Backend, setup: &InboundSetup, webhook: Webhook, shutdown: &Shutdown) {
-    let receipt = webhook.receipt.clone();
-    // It may have waited for others of its lane.
-    if let Err(error) = backend.queue.extend(&receipt, LEASE).await {
-        tracing::debug!(%error, "a webhook is somebody else's by now, or comes again");
-        return;
-    }
-    let work = async {
-        loop {
-            let Err(error) = webhook.apply(backend, setup).await else { return true };
-            tracing::warn!(%error, "a webhook could not be applied; trying again");
-            tokio::select! {
-                biased;
-                () = shutdown.ended() => return false,
-                () = tokio::time::sleep(RETRY) => {}
-            }
+/// Makes a webhook take effect; false if it did not. An outage of the store is waited out.
+async fn applied(backend: &Backend, setup: &InboundSetup, webhook: &Webhook, shutdown: &Shutdown) -> bool {
+    while !webhook.held.is_lost() {
+        let Err(error) = webhook.apply(backend, setup).await else { return true };
+        tracing::warn!(%error, "a webhook could not be applied; trying again");
+        tokio::select! {
+            biased;
+            () = shutdown.ended() => return false,
+            () = tokio::time::sleep(RETRY) => {}
         }
-    };
-    tokio::select! {
-        biased;
-        done = work => match done {
-            true => log(backend.queue.ack(&receipt).await, "settled"),
-            false => log(backend.queue.release(&receipt, RETRY).await, "released"),
-        },
-        () = backend.queue.hold(&receipt, LEASE) => tracing::warn!("a webhook is somebody else's by now"),
     }
-}
-
-fn log(result: Result<(), QueueError>, what: &str) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "a webhook could not be {what}; it will come again");
-    }
+    false
 }

@@ -1,12 +1,14 @@
 //! One webhook and its session.
 
+use std::sync::Arc;
+
 use muster_hooks::inbound::{Kind, Meaning, Reading};
-use muster_queue::Receipt;
 use muster_session::{BotId, Input, Observation, Session, TenantId};
 use muster_store::{InboxEntry, InboxOutcome, StoreError};
 use serde_json::Value;
 
 use super::InboundSetup;
+use super::held::Held;
 use crate::inbound::Envelope;
 use crate::roles::{Backend, Observed};
 
@@ -16,9 +18,10 @@ const KEPT_BYTES: usize = 16 * 1024;
 /// A webhook in hand.
 #[derive(Debug)]
 pub(super) struct Webhook {
-    pub(super) receipt: Receipt,
     pub(super) envelope: Envelope,
     pub(super) reading: Reading,
+    /// The message it is in.
+    pub(super) held: Arc<Held>,
 }
 
 impl Webhook {

@@ -1,0 +1,75 @@
+//! A message, held while its webhooks are worked on, and settled after the last of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use muster_queue::{JobQueue, QueueError, Receipt};
+use tokio_util::task::AbortOnDropHandle;
+
+/// So long webhooks wait when the process that has them is killed.
+pub(super) const LEASE: Duration = Duration::from_secs(20);
+/// Pause before what did not take effect comes again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A message in hand.
+#[derive(Debug)]
+pub(super) struct Held {
+    queue: JobQueue,
+    receipt: Receipt,
+    left: AtomicUsize,
+    failed: AtomicBool,
+    lost: Arc<AtomicBool>,
+    /// Until it is dropped.
+    _lease: AbortOnDropHandle<()>,
+}
+
+impl Held {
+    /// A message of so many webhooks, which was just received.
+    pub(super) fn new(queue: JobQueue, receipt: Receipt, webhooks: usize) -> Self {
+        let lost = Arc::new(AtomicBool::new(false));
+        let (holder, held, flag) = (queue.clone(), receipt.clone(), Arc::clone(&lost));
+        let lease = tokio::spawn(async move {
+            holder.hold(&held, LEASE).await;
+            tracing::warn!("webhooks are somebody else's by now");
+            flag.store(true, Ordering::Relaxed);
+        });
+        let (left, failed) = (AtomicUsize::new(webhooks), AtomicBool::new(false));
+        Self { queue, receipt, left, failed, lost, _lease: AbortOnDropHandle::new(lease) }
+    }
+
+    pub(super) const fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// Somebody else has it.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// One of its webhooks is done with. After the last of them it is settled: those that took effect do not do so again.
+    pub(super) async fn done(&self, took_effect: bool) {
+        if !took_effect {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        if self.left.fetch_sub(1, Ordering::AcqRel) != 1 || self.is_lost() {
+            return;
+        }
+        match self.failed.load(Ordering::Relaxed) {
+            false => log(self.queue.ack(&self.receipt).await, "settled"),
+            true => log(self.queue.release(&self.receipt, RETRY).await, "released"),
+        }
+    }
+}
+
+/// Sets a message aside, for people.
+pub(super) async fn set_aside(queue: &JobQueue, receipt: &Receipt, reason: &str) {
+    tracing::error!(reason, "a webhook is set aside; see `muster dlq list`");
+    log(queue.dead_letter(receipt, reason).await, "set aside");
+}
+
+fn log(result: Result<(), QueueError>, what: &str) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "webhooks could not be {what}; they will come again");
+    }
+}
