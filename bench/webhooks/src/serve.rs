@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use axum::routing::post;
 use muster_embedded::Durability;
+use muster_hooks::deliver::Sender;
 use muster_hooks::guard::Policy;
 use muster_hooks::inbound::{Kind, Source};
 use muster_platform::pack::Packs;
@@ -89,6 +90,7 @@ fn state(queue: Arc<dyn Queue>, dir: &Path) -> Result<ApiState> {
         clock: backend.clock.clone(),
         public_url: "http://127.0.0.1/".parse()?,
         guard: Policy::default(),
+        sender: Sender::new(Policy::default(), config.hooks.timeout)?,
         link_secret: Arc::from(&[7_u8; 32][..]),
         retention: day,
         rejoin: true,

@@ -3,54 +3,73 @@
 //! The ledger in the store is the truth; the queue only says which bot is worth looking at. A message may come twice or
 //! late without harm, and a delivery that was made but not recorded is made again with the same id and the same bytes.
 //!
-//! [`decide`] holds the rules, [`Deliverer::deliver_bot`] is the step, [`Deliverer::run`] the loop.
+//! A bot's deliveries fall into [lanes], one for each receiver, which go side by side. Each attempt waits for its turn at the
+//! [gate]: it has [slots] for hosts and tenants, and a [circuit] for each host. [`decide`] holds the rules of retries, [attempt]
+//! makes one with a [`Sender`], and [endpoints] keeps what is known of how endpoints are doing. [bot] is the step,
+//! [`Deliverer::run`] the loop.
+//!
+//! After a bot was looked at nothing of it is due in the store unless it is being sent this moment: what is held back, sent
+//! away or takes long is postponed. So a sweep for what is due finds what nobody has looked at, however much there is.
 
+mod attempt;
+mod bot;
+pub mod circuit;
 pub mod decide;
-mod hosts;
+mod endpoints;
+mod gate;
+mod host;
+mod lanes;
+mod pace;
 mod run;
+mod sender;
+mod slots;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue};
 use muster_queue::{JobQueue, QueueError};
-use muster_session::event::event_id;
-use muster_session::{BotId, Fault, Timestamp};
-use muster_store::{Attempt, Delivery, SessionStore, StoreError};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use muster_session::{BotId, Fault, TenantId, Timestamp};
+use muster_store::{Delivery, SessionStore, StoreError};
 
-use crate::client::{GuardedClient, Limits, Post, SetupError};
+use crate::client::{Post, SetupError};
 use crate::guard::Policy;
-use crate::sign::{ID, SecretError, SigningSecret, TIMESTAMP};
-use decide::{Next, Outcome};
-use hosts::Hosts;
+use crate::sign::{SecretError, Signer};
+use bot::Signals;
+use endpoints::Endpoints;
+use gate::Gate;
+use slots::Limits;
 
-/// How much of a receiver's answer is kept.
-const EXCERPT_BYTES: usize = 512;
-/// How much of an answer is read, so that the connection can be used again.
-const READ_BYTES: usize = 16 * 1024;
+pub use sender::{Sender, TestResult};
+
 /// First guess at how many deliveries of one bot are pending.
 const PAGE: u32 = 256;
-/// Pause of a bot whose receiver has all the connections it may have.
-const BUSY_PAUSE: Duration = Duration::from_secs(2);
 
 /// How deliveries are made.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// What may be reached.
     pub guard: Policy,
-    /// `whsec_…`: signs every webhook.
+    /// `whsec_…`, the newest first, separated by blanks: sign webhooks to addresses of bots' own.
     pub signing_secret: Option<String>,
+    /// The same for single tenants, instead of `signing_secret`.
+    pub tenant_secrets: BTreeMap<TenantId, String>,
     /// Longest wait for one receiver's answer.
     pub timeout: Duration,
-    /// Bots delivered for at a time. One receiver gets at most a quarter of it.
+    /// Attempts at a time that have not taken a second yet; of those that have there are four times as many. One host gets at
+    /// most as many as a quarter of this.
     pub concurrency: usize,
+    /// An endpoint that has been failing for so long without a success is disabled.
+    pub disable_after: Duration,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("guard", &self.guard).finish_non_exhaustive()
+    }
 }
 
 /// Why deliveries stopped. A receiver's failure is not among them: it is in the ledger.
@@ -62,9 +81,15 @@ pub enum Error {
     /// The queue did not answer.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The signing secret is not one.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
+    /// A signing secret is not one.
+    #[error("{setting}: {source}")]
+    Secret {
+        /// Where it was set.
+        setting: String,
+        /// What is wrong with it.
+        #[source]
+        source: SecretError,
+    },
     /// The client could not be built.
     #[error(transparent)]
     Client(#[from] SetupError),
@@ -85,18 +110,45 @@ pub struct Deliverer(Arc<Inner>);
 struct Inner {
     store: Arc<dyn SessionStore>,
     queue: JobQueue,
-    client: Arc<dyn Post>,
+    sender: Sender,
+    signers: Signers,
+    endpoints: Endpoints,
+    gate: Gate,
     jitter: fn() -> f64,
-    secret: Option<SigningSecret>,
-    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
-    concurrency: usize,
-    hosts: Hosts,
+    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    timeout: Duration,
+    limits: Limits,
     busy: run::Busy,
 }
 
 impl fmt::Debug for Deliverer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deliverer").field("concurrency", &self.0.concurrency).finish_non_exhaustive()
+        f.debug_struct("Deliverer").field("limits", &self.0.limits).finish_non_exhaustive()
+    }
+}
+
+/// Who signs webhooks to addresses of bots' own.
+#[derive(Debug)]
+struct Signers {
+    all: Signer,
+    tenants: BTreeMap<TenantId, Signer>,
+}
+
+impl Signers {
+    fn new(settings: &Settings) -> Result<Self, Error> {
+        let parse =
+            |secret: &str, setting: String| Signer::parse(secret).map_err(|source| Error::Secret { setting, source });
+        let all = settings.signing_secret.as_deref().unwrap_or_default();
+        let tenants = settings.tenant_secrets.iter().map(|(tenant, secret)| {
+            Ok((tenant.clone(), parse(secret, format!("tenants.{tenant}.hooks.signing_secret"))?))
+        });
+        let tenants = tenants.collect::<Result<_, Error>>()?;
+        Ok(Self { all: parse(all, "hooks.signing_secret".to_owned())?, tenants })
+    }
+
+    /// A tenant with secrets of its own has no part in those of the others.
+    fn of(&self, tenant: &TenantId) -> &Signer {
+        self.tenants.get(tenant).unwrap_or(&self.all)
     }
 }
 
@@ -108,9 +160,8 @@ impl Deliverer {
         settings: Settings,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let limits = Limits { total: settings.timeout, max_body_bytes: READ_BYTES, ..Limits::default() };
-        let client = Arc::new(GuardedClient::new(settings.guard.clone(), limits)?);
-        Self::over(store, queue, client, settings, clock, jitter)
+        let sender = Sender::new(settings.guard.clone(), settings.timeout)?;
+        Self::build(store, queue, sender, &settings, Arc::new(clock), jitter)
     }
 
     /// The same over any client, with jitter in `0.0..=1.0` from anywhere. The guard and the timeout are then the client's.
@@ -122,48 +173,44 @@ impl Deliverer {
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
         jitter: fn() -> f64,
     ) -> Result<Self, Error> {
-        let secret = settings.signing_secret.as_deref().map(SigningSecret::parse).transpose()?;
-        let concurrency = settings.concurrency.max(1);
+        Self::build(store, queue, Sender::over(client), &settings, Arc::new(clock), jitter)
+    }
+
+    fn build(
+        store: Arc<dyn SessionStore>,
+        queue: JobQueue,
+        sender: Sender,
+        settings: &Settings,
+        clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        jitter: fn() -> f64,
+    ) -> Result<Self, Error> {
+        let limits = Limits::new(settings.concurrency);
         Ok(Self(Arc::new(Inner {
+            signers: Signers::new(settings)?,
+            endpoints: Endpoints::new(Arc::clone(&store), queue.clone(), settings.disable_after),
+            gate: Gate::new(limits, Arc::clone(&clock)),
             store,
             queue,
-            client,
+            sender,
             jitter,
-            secret,
-            clock: Box::new(clock),
-            concurrency,
-            hosts: Hosts::new((concurrency / 4).max(1)),
+            clock,
+            timeout: settings.timeout,
+            limits,
             busy: run::Busy::default(),
         })))
     }
 
-    /// Makes every delivery of a bot that is due, one after another in order of their sequence, and answers when to
-    /// come back: `None` when nothing is pending any more.
+    /// Makes every delivery of a bot that is due, those of each receiver one after another in order of their sequence, and
+    /// answers when to come back: `None` when nothing is pending any more.
     ///
-    /// A delivery that was never tried holds back the later ones; one that failed does not, so a single event that its
-    /// receiver cannot stand stops nothing. Each attempt is in the ledger before the next begins. Not cancel safe: a
-    /// dropped attempt may have arrived and will be made again.
+    /// Not cancel safe: a dropped attempt may have arrived and will be made again.
     pub async fn deliver_bot(&self, bot: BotId) -> Result<Option<Timestamp>, Error> {
-        self.deliver_until(bot, &CancellationToken::new()).await
-    }
-
-    /// As [`deliver_bot`](Self::deliver_bot), but begins no further attempt once `stop` is cancelled.
-    async fn deliver_until(&self, bot: BotId, stop: &CancellationToken) -> Result<Option<Timestamp>, Error> {
+        let signals = Signals::default();
         loop {
-            let pending = self.pending(bot).await?;
-            let now = (self.0.clock)();
-            let delivery = match decide::next(&pending, now) {
-                Next::Nothing => return Ok(None),
-                Next::Wait(until) => return Ok(Some(until)),
-                Next::Send(delivery) => delivery,
-            };
-            if stop.is_cancelled() {
-                return Ok(Some(now));
+            let passed = self.pass(bot, &signals).await?;
+            if !passed.sent {
+                return Ok(passed.wait);
             }
-            let Some(_permit) = self.0.hosts.enter(&delivery.url) else {
-                return Ok(Some(now + BUSY_PAUSE.mul_f64(1.0 + (self.0.jitter)())));
-            };
-            self.attempt(delivery).await?;
         }
     }
 
@@ -179,56 +226,9 @@ impl Deliverer {
         }
     }
 
-    async fn attempt(&self, delivery: &Delivery) -> Result<(), Error> {
-        let at = (self.0.clock)();
-        let body = body(delivery);
-        let headers = self.headers(delivery, at, &body);
-        let started = Instant::now();
-        let answer = self.0.client.post(&delivery.url, headers, body).await;
-        let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let now = (self.0.clock)();
-        let (outcome, retry_after, detail) = match answer {
-            Ok(answer) => {
-                let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| decide::retry_after(value, now));
-                (
-                    Outcome::Answered(answer.status.as_u16()),
-                    retry_after,
-                    String::from_utf8_lossy(&answer.body).into_owned(),
-                )
-            }
-            Err(error) => (Outcome::NoAnswer, None, error.to_string()),
-        };
-        let status = decide::after_attempt(outcome, delivery.failures, retry_after, now, (self.0.jitter)());
-        tracing::debug!(
-            bot = %delivery.event.bot, sequence = delivery.event.sequence, event = delivery.event.bot_event,
-            ?outcome, ?status, latency_ms, "webhook attempt"
-        );
-        let attempt = Attempt { at, http_status: outcome.http_status(), latency_ms, detail: excerpt(detail) };
-        Ok(self.0.store.record_attempt(delivery.id, attempt, status).await?)
+    fn now(&self) -> Timestamp {
+        (self.0.clock)()
     }
-
-    fn headers(&self, delivery: &Delivery, at: Timestamp, body: &[u8]) -> HeaderMap {
-        let id = event_id(delivery.event.bot, delivery.event.sequence);
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(TIMESTAMP, HeaderValue::from(at.as_millis().div_euclid(1000)));
-        if let Some(secret) = &self.0.secret {
-            secret.sign(&mut headers, &id, at, body);
-        }
-        headers.insert(ID, HeaderValue::try_from(id).expect("event ids are visible ASCII"));
-        headers
-    }
-}
-
-/// The bytes of a delivery: a function of the stored event alone, so they are the same in every attempt.
-fn body(delivery: &Delivery) -> Bytes {
-    serde_json::to_vec(&delivery.event.body).expect("a JSON value can always be written").into()
-}
-
-/// The first [`EXCERPT_BYTES`] of a text, cut between characters.
-fn excerpt(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(EXCERPT_BYTES));
-    text
 }
 
 /// Uniform in `0.0..1.0`; 0.5 if the system has no randomness to give.

@@ -85,6 +85,34 @@ pub enum VerifyError {
     Mismatch,
 }
 
+/// Secrets that sign together: the newest first, and those that are on their way out. With none, nothing is signed.
+#[derive(Clone, Debug, Default)]
+pub struct Signer(Vec<SigningSecret>);
+
+impl Signer {
+    /// Of secrets in their order.
+    pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, SecretError> {
+        secrets.into_iter().map(SigningSecret::parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Of secrets separated by blanks.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        Self::of(text.split_whitespace())
+    }
+
+    /// Puts the signatures of a message and their timestamp into `headers`: one of each secret in `webhook-signature`. The
+    /// header of MeetStream has room for one: the newest secret's.
+    pub fn sign(&self, headers: &mut HeaderMap, id: &str, at: Timestamp, body: &[u8]) {
+        let Some(newest) = self.0.first() else { return };
+        let seconds = at.as_millis().div_euclid(1000);
+        let all: Vec<String> = self.0.iter().map(|secret| secret.standard(id, seconds, body)).collect();
+        let ascii = |text: String| HeaderValue::try_from(text).expect("base64, hex and RFC 3339 are visible ASCII");
+        headers.insert(SIGNATURE, ascii(all.join(" ")));
+        headers.insert(MEETSTREAM_SIGNATURE, ascii(newest.meetstream(body)));
+        headers.insert(MEETSTREAM_TIMESTAMP, ascii(at.to_rfc3339()));
+    }
+}
+
 impl SigningSecret {
     /// Reads `whsec_<base64>`; the prefix may be left out.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
@@ -104,15 +132,6 @@ impl SigningSecret {
     #[must_use]
     pub fn meetstream(&self, body: &[u8]) -> String {
         format!("sha256={}", hex(&self.meetstream.tag(&[body])))
-    }
-
-    /// Puts both signatures and their timestamps into `headers`.
-    pub fn sign(&self, headers: &mut HeaderMap, id: &str, at: Timestamp, body: &[u8]) {
-        let seconds = at.as_millis().div_euclid(1000);
-        let ascii = |text: String| HeaderValue::try_from(text).expect("base64, hex and RFC 3339 are visible ASCII");
-        headers.insert(SIGNATURE, ascii(self.standard(id, seconds, body)));
-        headers.insert(MEETSTREAM_SIGNATURE, ascii(self.meetstream(body)));
-        headers.insert(MEETSTREAM_TIMESTAMP, ascii(at.to_rfc3339()));
     }
 
     /// Checks the Standard Webhooks headers of a received message; of several signatures one must fit.
@@ -148,6 +167,12 @@ impl SigningSecret {
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName, shown: &'static str) -> Result<&'a str, VerifyError> {
     headers.get(name).and_then(|value| value.to_str().ok()).ok_or(VerifyError::Header { header: shown })
+}
+
+/// The secret `whsec_…` of random bytes.
+#[must_use]
+pub fn secret_of(bytes: &[u8; 32]) -> String {
+    format!("whsec_{}", STANDARD.encode(bytes))
 }
 
 /// Reads `whsec_<base64>`; prefix and padding may be left out.
@@ -212,6 +237,25 @@ mod tests {
         }
         let missing = secret.verify(&HeaderMap::new(), BODY, now);
         assert_eq!(missing, Err(VerifyError::Header { header: "webhook-id" }));
+    }
+
+    #[test]
+    fn while_secrets_are_rotated_each_of_them_verifies() {
+        let (new, old) = ("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", SECRET);
+        let now = Timestamp::from_millis(SECONDS * 1000);
+        let mut headers = signed("");
+        Signer::parse(&format!(" {new}  {old}\n")).unwrap().sign(&mut headers, MESSAGE, now, BODY);
+        let [new, old] = [new, old].map(|secret| SigningSecret::parse(secret).unwrap());
+        for secret in [&new, &old] {
+            assert_eq!(secret.verify(&headers, BODY, now), Ok(()));
+        }
+        let both = format!("{} {}", new.standard(MESSAGE, SECONDS, BODY), old.standard(MESSAGE, SECONDS, BODY));
+        assert_eq!(headers[SIGNATURE], both);
+        assert_eq!(headers[MEETSTREAM_SIGNATURE], new.meetstream(BODY));
+        assert_eq!(headers[MEETSTREAM_TIMESTAMP], now.to_rfc3339());
+        let mut unsigned = HeaderMap::new();
+        Signer::parse(" ").unwrap().sign(&mut unsigned, MESSAGE, now, BODY);
+        assert!(unsigned.is_empty());
     }
 
     #[test]

@@ -10,16 +10,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Path;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Redirect;
 use axum::routing::{any, post};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use muster_hooks::client::{Answer, CallError, GuardedClient, Limits};
+use muster_hooks::deliver::Sender;
 use muster_hooks::guard::{Policy, Range, Refused};
 use muster_hooks::resolve::Resolver;
 use muster_hooks::socket::{ConnectError, connect_websocket, connect_websocket_with};
+use muster_session::{EndpointId, TenantId, Timestamp};
+use muster_store::Endpoint;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 use url::Url;
@@ -70,7 +73,12 @@ impl Servers {
                         async move { ([(header::CONNECTION, "close")], body) }
                     }),
                 )
-                .route("/redirect", post(move || async move { Redirect::temporary(&secret) }))
+                .route(
+                    "/redirect/{status}",
+                    post(move |Path(status): Path<u16>| async move {
+                        (StatusCode::from_u16(status).unwrap(), [(header::LOCATION, secret)])
+                    }),
+                )
                 .route("/hang", post(std::future::pending::<StatusCode>))
                 .route(
                     "/agent",
@@ -148,6 +156,33 @@ async fn a_name_that_moves_to_a_private_address_after_the_check_is_refused() {
 }
 
 #[tokio::test]
+async fn a_test_of_an_endpoint_is_guarded_like_every_webhook() {
+    let servers = Servers::start().await;
+    let names = Scripted::new([&[PUBLIC], &[PRIVATE]]);
+    let client = GuardedClient::with_resolver(only_public(), Limits::default(), names).unwrap();
+    let sender = Sender::over(Arc::new(client));
+    let endpoint = |url| Endpoint {
+        id: EndpointId::from_uuid(uuid::Uuid::nil()),
+        tenant: TenantId::new("t"),
+        version: 0,
+        url,
+        description: String::new(),
+        events: Vec::new(),
+        secrets: Vec::new(),
+        created_at: Timestamp::default(),
+        failing_since: None,
+        disabled: None,
+    };
+    let rebinding = endpoint(servers.url("http", "rebinding.example", "/hook"));
+    assert_eq!(sender.test(&rebinding, Timestamp::default()).await.http_status, Some(200));
+    let result = sender.test(&rebinding, Timestamp::default()).await;
+    assert!(result.http_status.is_none() && result.detail.contains("loopback"), "{result:?}");
+    let redirect = endpoint(servers.url("http", PUBLIC, "/redirect/302"));
+    assert_eq!(sender.test(&redirect, Timestamp::default()).await.http_status, Some(302));
+    assert_eq!(servers.private_hits(), 0);
+}
+
+#[tokio::test]
 async fn of_several_addresses_only_the_open_ones_are_called() {
     let servers = Servers::start().await;
     let names = Scripted::new([&[PRIVATE, PUBLIC]]);
@@ -161,8 +196,10 @@ async fn of_several_addresses_only_the_open_ones_are_called() {
 async fn a_redirect_is_an_answer_and_not_followed() {
     let servers = Servers::start().await;
     let client = GuardedClient::new(only_public(), Limits::default()).unwrap();
-    let answer = post_to(&client, &servers.url("http", PUBLIC, "/redirect")).await.unwrap();
-    assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
+    for status in [301, 302, 303, 307, 308] {
+        let url = servers.url("http", PUBLIC, &format!("/redirect/{status}"));
+        assert_eq!(post_to(&client, &url).await.unwrap().status.as_u16(), status);
+    }
     assert_eq!(servers.private_hits(), 0);
 }
 

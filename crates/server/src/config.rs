@@ -4,6 +4,7 @@
 //! the default file, so it cannot disagree with the code. All mistakes are reported together.
 
 mod backends;
+mod hooks;
 mod inbound;
 mod reader;
 mod transcription;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use backends::{QueueConfig, StoreConfig};
+pub use hooks::HooksConfig;
 pub use inbound::{InboundConfig, MEETSTREAM, MeetStreamConfig, Runtimes};
 pub use reader::{ConfigError, KeyDoc, Sources};
 use reader::{Reader, Text};
@@ -105,25 +107,6 @@ pub struct BrowserConfig {
     pub extra_args: Vec<String>,
 }
 
-/// `[hooks]`
-#[derive(Clone)]
-pub struct HooksConfig {
-    /// CIDR ranges that customer URLs may reach although they are private.
-    pub allow_private: Vec<String>,
-    /// Signs every webhook, if set.
-    pub signing_secret: Option<String>,
-    /// Longest wait for a receiver.
-    pub timeout: Duration,
-    /// Deliveries at a time.
-    pub concurrency: u32,
-}
-
-impl std::fmt::Debug for HooksConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HooksConfig").field("allow_private", &self.allow_private).finish_non_exhaustive()
-    }
-}
-
 /// `[sandbox]`
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
@@ -213,12 +196,7 @@ impl Config {
             storage_url: r.url_opt("storage.url", "Where recordings go: file:///directory or s3://bucket/prefix. Default: `media` below `data_dir`."),
             packs_dir: r.path_opt("packs.dir", "Directory of platform packs (*.toml) that add to or replace the built-in ones."),
             transcription: TranscriptionConfig::read(r),
-            hooks: HooksConfig {
-                allow_private: r.list("hooks.allow_private", "CIDR ranges that customer URLs may reach although they are private, such as 127.0.0.0/8."),
-                signing_secret: r.secret("hooks.signing_secret", "Signs every webhook (Standard Webhooks, whsec_…)."),
-                timeout: r.duration("hooks.timeout", "10s", "1s", "1m", "Longest wait for a webhook receiver."),
-                concurrency: r.integer("hooks.concurrency", 64, 1, 4_096, "Webhook deliveries at a time."),
-            },
+            hooks: HooksConfig::read(r),
             sandbox: SandboxConfig {
                 enabled: r.bool_opt("sandbox.enabled", "Serve sandbox meetings at /sandbox. Default: only when listening on loopback."),
                 scenario_dir: r.path_opt("sandbox.scenario_dir", "Directory of audio files that scenarios may name."),
@@ -235,11 +213,7 @@ impl Config {
                 "worker.lease: must be at least three times worker.heartbeat, so that one lost renewal loses no bot",
             );
         }
-        for range in &self.hooks.allow_private {
-            if let Err(error) = muster_hooks::guard::Policy::new([range.as_str()]) {
-                r.problem(format!("hooks.allow_private: {error}"));
-            }
-        }
+        self.hooks.cross_check(r);
         self.transcription.cross_check(r);
         if self.meetstream.is_some() && self.is_shared() && self.public_url.is_none() {
             r.problem("public_url: required with meetstream.url, which sends webhooks there");

@@ -8,6 +8,7 @@ mod signals;
 use std::sync::Arc;
 
 use anyhow::Context;
+use muster_hooks::deliver::Sender;
 use muster_hooks::guard::Policy;
 use muster_platform::pack::Packs;
 use muster_session::TenantId;
@@ -62,7 +63,7 @@ pub async fn serve(config: Config, role: Role, given_key: Option<String>) -> any
     let idle = start_parts(&process, &public_url, &mut supervisor).await?;
     let sandbox = if role.does(Role::Api) { start_sandbox(&process.config).await? } else { None };
     let mut router = match role.does(Role::Api) {
-        true => api::router(api_state(&process, &public_url)),
+        true => api::router(api_state(&process, &public_url)?),
         false => api::probes_router(process.backend.store.clone(), process.backend.queue.clone(), shutdown.clone()),
     };
     if let Some(sandbox) = &sandbox {
@@ -149,9 +150,9 @@ async fn start_parts(
     Ok(idle)
 }
 
-fn api_state(process: &Process, public_url: &Url) -> ApiState {
+fn api_state(process: &Process, public_url: &Url) -> anyhow::Result<ApiState> {
     let Process { config, backend, packs, guard, storage, engines, link_secret, shutdown, .. } = process;
-    ApiState {
+    Ok(ApiState {
         store: Arc::clone(&backend.store),
         queue: backend.queue.clone(),
         packs: Arc::clone(packs),
@@ -159,6 +160,7 @@ fn api_state(process: &Process, public_url: &Url) -> ApiState {
         clock: backend.clock.clone(),
         public_url: public_url.clone(),
         guard: guard.clone(),
+        sender: Sender::new(guard.clone(), config.hooks.timeout)?,
         link_secret: Arc::clone(link_secret),
         retention: config.retention,
         rejoin: config.worker.rejoin,
@@ -170,7 +172,7 @@ fn api_state(process: &Process, public_url: &Url) -> ApiState {
         inbound_max_body: config.inbound.max_body_bytes as usize,
         runtimes: config.runtimes.clone(),
         shutdown: shutdown.clone(),
-    }
+    })
 }
 
 /// A given key is made valid; a fresh installation without one gets one, which the caller shows once.

@@ -6,6 +6,28 @@ use url::Url;
 
 use crate::{BotId, EndReason, Timestamp};
 
+/// Every `event` and `bot_event` of a bot. What receivers choose from.
+pub const NAMES: [&str; 18] = [
+    "bot.scheduled",
+    "bot.joining",
+    "bot.in_waiting_room",
+    "bot.inmeeting",
+    "bot.recording",
+    "bot.leaving",
+    "bot.stopped",
+    "bot.kicked",
+    "bot.notallowed",
+    "bot.denied",
+    "bot.failed",
+    "manifest.completed",
+    "manifest.skipped",
+    "audio.processed",
+    "transcription.processed",
+    "transcription.failed",
+    "bot.done",
+    "data_deletion",
+];
+
 /// Events of people who come and go have their own receivers and are numbered from here on, so that the others have no gaps.
 pub const ASIDE: u64 = 1 << 32;
 
@@ -76,6 +98,7 @@ impl Draft {
         at: Timestamp,
         custom_attributes: &Map<String, Value>,
     ) -> Event {
+        debug_assert!(NAMES.contains(&self.event) && NAMES.contains(&self.bot_event), "{self:?} is in NAMES");
         let mut body = Map::new();
         body.insert("bot_id".into(), json!(bot));
         body.insert("event".into(), json!(self.event));
@@ -113,4 +136,29 @@ impl Draft {
 #[must_use]
 pub fn event_id(bot: BotId, sequence: u64) -> String {
     format!("evt_{}_{sequence}", bot.as_uuid().as_simple())
+}
+
+/// The bot and the sequence that an [`event_id`] was made of.
+#[must_use]
+pub fn read_event_id(id: &str) -> Option<(BotId, u64)> {
+    let (bot, sequence) = id.strip_prefix("evt_")?.split_once('_')?;
+    let (bot, sequence) = (bot.parse().ok()?, sequence.parse().ok()?);
+    (event_id(bot, sequence) == id).then_some((bot, sequence))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_id_can_be_read_and_nothing_else_is_one() {
+        let bot = BotId::from_uuid(Uuid::from_u128(7));
+        assert_eq!(read_event_id(&event_id(bot, 12)), Some((bot, 12)));
+        let hyphened = format!("evt_{bot}_1");
+        for wrong in ["", "evt_", "evt__1", "evt_x_1", "evt_00000000000000000000000000000007_+1", &hyphened] {
+            assert_eq!(read_event_id(wrong), None, "{wrong}");
+        }
+    }
 }

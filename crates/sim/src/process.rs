@@ -1,5 +1,6 @@
 //! The parts of the product that a process of a role is made of, but for HTTP and with anybody's bots and webhooks.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -70,13 +71,23 @@ impl Process {
     fn hooks(&self, supervisor: &mut Supervisor) {
         let (store, queue, clock) = (Arc::clone(&self.backend.store), self.backend.queue.clone(), self.clock.clone());
         let timeout = Duration::from_secs(10);
-        let settings = Settings { guard: Policy::default(), signing_secret: None, timeout, concurrency: 8 };
+        let settings = Settings {
+            guard: Policy::default(),
+            signing_secret: None,
+            tenant_secrets: BTreeMap::new(),
+            timeout,
+            concurrency: 8,
+            disable_after: Duration::from_secs(86_400),
+        };
         let deliverer = Deliverer::over(store, queue, Arc::clone(&self.post), settings, move || clock.now(), || 0.5);
         let deliverer = Arc::new(deliverer.expect("there is no secret that could be wrong"));
         let token = self.shutdown.ending_token();
         supervisor.run("hooks", OnFailure::Restart, move || {
             let (deliverer, token) = (Arc::clone(&deliverer), token.clone());
-            async move { Ok(deliverer.run(token).await?) }
+            async move {
+                deliverer.run(token).await;
+                Ok(())
+            }
         });
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_queue::Queue as _;
+use muster_server::roles::nudge::News;
 use muster_server::roles::{ApplyError, Backend, Role};
 use muster_session::event::event_id;
 use muster_session::job::Topic;
@@ -234,9 +235,11 @@ async fn create(world: &World, backend: &Backend, index: usize, meeting: &plot::
     let now = backend.clock.now();
     let (session, outcome) = Session::create(new_session(world, index, meeting, now), now);
     let guard = CreateGuard { idempotency_key: Some(format!("meeting-{index}")) };
-    match backend.store.create(Commit::new(session, outcome, now), guard).await? {
+    let commit = Commit::new(session, outcome, now);
+    let news = News::of(&commit);
+    match backend.store.create(commit, guard).await? {
         Created::New(session) => {
-            backend.nudge.notify_one();
+            backend.nudge.say(news);
             Ok(session.id)
         }
         Created::Replayed(session) | Created::Duplicate(session) | Created::Conflict(session) => Ok(session.id),

@@ -7,13 +7,17 @@ use muster_session::Timestamp;
 use muster_session::retry::delivery_backoff;
 use muster_store::{Delivery, DeliveryStatus};
 
+use super::circuit::Verdict;
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// With this HTTP status.
     Answered(u16),
-    /// Without an answer: refused by the guard, not reached, or too slow.
+    /// Without an answer: not reached, or too slow.
     NoAnswer,
+    /// Not tried: the guard refused the address, or it cannot be signed.
+    Refused,
 }
 
 impl Outcome {
@@ -22,20 +26,31 @@ impl Outcome {
     pub const fn http_status(self) -> Option<u16> {
         match self {
             Self::Answered(status) => Some(status),
-            Self::NoAnswer => None,
+            Self::NoAnswer | Self::Refused => None,
         }
     }
 }
 
-/// What to do for a bot.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Next<'a> {
-    /// Nothing is pending.
-    Nothing,
-    /// Nothing is due before this.
-    Wait(Timestamp),
-    /// This one.
-    Send(&'a Delivery),
+/// The longest that an open circuit holds back an attempt that its schedule asks for.
+const LONGEST_HELD: Duration = Duration::from_secs(3_600);
+
+/// What an attempt says of the host.
+#[must_use]
+pub const fn verdict(outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::Answered(429 | 500..=599) | Outcome::NoAnswer => Verdict::Down,
+        Outcome::Answered(_) => Verdict::Up,
+        Outcome::Refused => Verdict::Unknown,
+    }
+}
+
+/// True if a delivery was held back for so long that it is tried whatever its circuit says. So no more wait for a receiver
+/// than its schedule makes, and one that others have trouble with is not held back for their sake for ever.
+#[must_use]
+pub fn is_overdue(delivery: &Delivery, now: Timestamp) -> bool {
+    let last = delivery.attempts.last().map_or(delivery.made_at, |attempt| attempt.at.max(delivery.made_at));
+    let pause = delivery_backoff(delivery.failures, None, 1.0).unwrap_or_default();
+    now.since(last) > pause + LONGEST_HELD
 }
 
 /// What becomes of a delivery after an attempt, with `failures` failed attempts before it.
@@ -62,23 +77,6 @@ pub fn after_attempt(
     pause.map_or(DeliveryStatus::Failed, |pause| DeliveryStatus::Pending { next_at: now + pause })
 }
 
-/// The first of a bot's pending deliveries, given in order, that may go now.
-#[must_use]
-pub fn next(pending: &[Delivery], now: Timestamp) -> Next<'_> {
-    let mut wait: Option<Timestamp> = None;
-    for delivery in pending {
-        let DeliveryStatus::Pending { next_at } = delivery.status else { continue };
-        if next_at <= now {
-            return Next::Send(delivery);
-        }
-        wait = Some(wait.map_or(next_at, |earlier| earlier.min(next_at)));
-        if delivery.failures == 0 {
-            break;
-        }
-    }
-    wait.map_or(Next::Nothing, Next::Wait)
-}
-
 /// A `Retry-After` header: seconds, or a date.
 #[must_use]
 pub fn retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
@@ -92,40 +90,15 @@ pub fn retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use muster_session::event::Event;
-    use muster_session::{BotId, TenantId};
-    use serde_json::json;
+    use muster_store::Attempt;
 
     use super::*;
+    use crate::deliver::lanes::tests::sample;
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
     fn in_seconds(seconds: u64) -> Timestamp {
         NOW + Duration::from_secs(seconds)
-    }
-
-    fn delivery(sequence: u64, next_at: Timestamp, failures: u32) -> Delivery {
-        let bot = BotId::from_uuid(uuid::Uuid::from_u128(7));
-        let event = Event {
-            bot,
-            sequence,
-            at: NOW,
-            event: "bot.joining".into(),
-            bot_event: "bot.joining".into(),
-            to: None,
-            body: json!({}),
-        };
-        Delivery {
-            id: sequence,
-            tenant: TenantId::new("t"),
-            url: "https://example.com/".parse().unwrap(),
-            endpoint: None,
-            made_at: NOW,
-            event,
-            status: DeliveryStatus::Pending { next_at },
-            failures,
-            attempts: Vec::new(),
-        }
     }
 
     #[test]
@@ -167,18 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn an_untried_delivery_holds_back_the_later_ones() {
-        let pending = [delivery(1, in_seconds(9), 0), delivery(2, NOW, 0)];
-        assert_eq!(next(&pending, NOW), Next::Wait(in_seconds(9)));
-        assert_eq!(next(&pending, in_seconds(9)), Next::Send(&pending[0]));
-    }
-
-    #[test]
-    fn a_failed_delivery_lets_the_later_ones_pass() {
-        let pending = [delivery(1, in_seconds(9), 1), delivery(2, NOW, 0), delivery(3, NOW, 0)];
-        assert_eq!(next(&pending, NOW), Next::Send(&pending[1]));
-        let waiting = [delivery(1, in_seconds(9), 1), delivery(2, in_seconds(5), 1)];
-        assert_eq!(next(&waiting, NOW), Next::Wait(in_seconds(5)));
-        assert_eq!(next(&[], NOW), Next::Nothing);
+    fn what_is_held_back_for_an_hour_is_tried() {
+        let hour = Duration::from_secs(3_600);
+        let mut delivery = sample(1, NOW, 0);
+        assert!(!is_overdue(&delivery, NOW + hour));
+        assert!(is_overdue(&delivery, NOW + hour + Duration::from_millis(1)));
+        delivery.failures = 2;
+        delivery.attempts = vec![Attempt { at: NOW + hour, http_status: None, latency_ms: 0, detail: String::new() }];
+        assert!(!is_overdue(&delivery, NOW + hour * 2 + Duration::from_secs(360)));
+        assert!(is_overdue(&delivery, NOW + hour * 2 + Duration::from_secs(361)));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use muster_hooks::guard::Policy;
 use muster_session::Timestamp;
@@ -32,7 +33,7 @@ impl Problems {
         self.0.push(format!("{path}: {expected}"));
     }
 
-    fn expected(&mut self, path: &str, expected: impl Display, got: &Value) {
+    pub(crate) fn expected(&mut self, path: &str, expected: impl Display, got: &Value) {
         self.0.push(format!("{path}: expected {expected}, got {}", echo(got)));
     }
 
@@ -171,6 +172,16 @@ impl<'v> Fields<'v> {
             problems.expected(&self.path(key), format_args!("one of {}", allowed.join(", ")), value);
         }
         text
+    }
+
+    /// Whatever can be read of a text, such as an id.
+    pub(crate) fn parsed<T: FromStr>(&self, key: &str, expected: &str, problems: &mut Problems) -> Option<T> {
+        let value = self.value(key)?;
+        let parsed = value.as_str().and_then(|text| text.parse().ok());
+        if parsed.is_none() {
+            problems.expected(&self.path(key), expected, value);
+        }
+        parsed
     }
 
     /// A time; without an offset it is UTC.

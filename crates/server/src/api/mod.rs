@@ -5,6 +5,7 @@
 //!
 //! - [`bots`]: create, list, look, remove, fetch; [`bots::request`] is the pure reader of the create request.
 //! - `transcripts`, `scheduled`: the other two families of the reference.
+//! - `webhooks`: endpoints, ledger and inbox of a tenant.
 //! - `media_links`: signed links to stored objects.
 //! - `inbound`: webhooks that come in.
 //! - `probes`, `openapi`: for machines.
@@ -27,6 +28,7 @@ mod request_id;
 mod scheduled;
 mod state;
 mod transcripts;
+mod webhooks;
 mod workers;
 
 use std::sync::Arc;
@@ -106,8 +108,18 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(workers::list))
         .routes(routes!(workers::drain))
         .routes(routes!(openapi::document));
+    let webhooks = OpenApiRouter::new()
+        .routes(routes!(webhooks::endpoints::list, webhooks::endpoints::create))
+        .routes(routes!(webhooks::endpoints::show, webhooks::endpoints::change, webhooks::endpoints::remove))
+        .routes(routes!(webhooks::endpoints::rotate_secret))
+        .routes(routes!(webhooks::endpoints::test))
+        .routes(routes!(webhooks::ledger::list))
+        .routes(routes!(webhooks::ledger::show))
+        .routes(routes!(webhooks::replay::replay))
+        .routes(routes!(webhooks::inbox::list))
+        .routes(routes!(webhooks::inbox::show));
     OpenApiRouter::with_openapi(openapi::base())
-        .nest("/api/v1", bots.merge(data).merge(rest))
+        .nest("/api/v1", bots.merge(data).merge(webhooks).merge(rest))
         .routes(routes!(inbound::receive))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))

@@ -19,6 +19,7 @@ use super::fields::{Fields, Problems};
 use super::openapi::requests::ChangeScheduled;
 use super::query::Query;
 use super::state::ApiState;
+use crate::roles::nudge::News;
 
 const LIMIT: u32 = 100;
 /// So far ahead that no scheduler looks there.
@@ -156,9 +157,10 @@ async fn rewrite(
         let now = state.clock.now();
         let outcome = edit(&mut session, now)?;
         let commit = state.backend().commit_of(session, outcome, now).await?;
+        let news = News::of(&commit);
         match state.store.commit(commit).await {
             Ok(_) => {
-                state.nudge.notify_one();
+                state.nudge.say(news);
                 return Ok(());
             }
             Err(StoreError::Conflict) => {

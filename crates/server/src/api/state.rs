@@ -2,12 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_hooks::deliver::Sender;
 use muster_hooks::guard::Policy;
 use muster_platform::pack::Packs;
 use muster_queue::JobQueue;
 use muster_store::SessionStore;
 use object_store::ObjectStore;
-use tokio::sync::Notify;
 use url::Url;
 
 use crate::clock::Clock;
@@ -16,6 +16,7 @@ use crate::endpoints::Endpoints;
 use crate::engines::Engines;
 use crate::inbound::{Intake, Sources};
 use crate::roles::Backend;
+use crate::roles::nudge::Nudge;
 use crate::supervise::Shutdown;
 
 /// Largest request body, bytes.
@@ -38,6 +39,8 @@ pub struct ApiState {
     pub public_url: Url,
     /// Which addresses a customer's URL may have.
     pub guard: Policy,
+    /// Tests endpoints.
+    pub sender: Sender,
     /// Signs media links; at least 32 random bytes.
     pub link_secret: Arc<[u8]>,
     /// How long record and media are kept unless the request says otherwise.
@@ -46,8 +49,8 @@ pub struct ApiState {
     pub rejoin: bool,
     /// Who makes words of speech.
     pub engines: Arc<Engines>,
-    /// Wakes the outbox relay after a commit.
-    pub nudge: Arc<Notify>,
+    /// Tells the relay of commits.
+    pub nudge: Arc<Nudge>,
     /// Who is told of what happens, beside each bot's own address.
     pub endpoints: Endpoints,
     /// Whose webhooks are taken.

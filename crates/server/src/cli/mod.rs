@@ -5,6 +5,7 @@ pub mod dlq;
 pub mod doctor;
 mod log;
 pub mod migrate;
+pub mod webhooks;
 pub mod workers;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum Command {
     Serve(ServeArgs),
     /// Create, list, show, watch and remove bots on a running server.
     Bots(bots::BotsArgs),
+    /// Where webhooks go, what became of them, sending them again, and those that came in.
+    Webhooks(webhooks::WebhooksArgs),
     /// List the workers of a running fleet, and make one take no more bots.
     Workers(workers::WorkersArgs),
     /// List jobs that were set aside, and try one again.
@@ -130,6 +133,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Bots(args) => runtime()?.block_on(bots::run(args)),
+        Command::Webhooks(args) => runtime()?.block_on(webhooks::run(args)),
         Command::Workers(args) => runtime()?.block_on(workers::run(args)),
         Command::Dlq(args) => runtime()?.block_on(dlq::run(args)),
         Command::Migrate(args) => runtime()?.block_on(migrate::run(args)),

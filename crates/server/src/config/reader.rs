@@ -226,11 +226,17 @@ impl<'a> Reader<'a> {
         (!text.is_empty()).then(|| text.clone())
     }
 
-    /// The names for which something is given as `{table}.{name}.{section}.…`, in order.
-    pub(super) fn names(&self, table: &str, section: &str) -> Vec<String> {
+    /// The tenants for which something is given as `tenants.{name}.{section}.…`, in order.
+    pub(super) fn tenants(&mut self, section: &str) -> Vec<String> {
         let names: BTreeSet<&str> =
-            self.given.keys().filter_map(|key| named(key, table, section)).map(|(name, _)| name).collect();
-        names.into_iter().map(str::to_owned).collect()
+            self.given.keys().filter_map(|key| named(key, "tenants", section)).map(|(name, _)| name).collect();
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        for name in &names {
+            if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+                self.problem(format!("tenants.{name}: the name of a tenant has letters, digits, - and _ only"));
+            }
+        }
+        names
     }
 
     /// The names for which `{table}.{name}.{key}` is given, in order.

@@ -45,6 +45,9 @@ fn each_mistake_is_named_with_its_key_and_what_is_allowed() {
         ("[storage]\nurl = \"gs://b\"", "storage.url: must be file:///directory or s3://bucket/prefix"),
         ("[hooks]\nallow_private = [\"127.0.0.0/99\"]", "hooks.allow_private:"),
         ("[hooks]\ntimeout = \"2h\"", "hooks.timeout: expected a duration from 1s to 1m"),
+        ("[hooks]\ndisable_after = \"31d\"", "hooks.disable_after: expected a duration from 1h to 30d"),
+        ("[tenants.\"a b\".hooks]\nsigning_secret = \"k\"", "tenants.a b: the name of a tenant has letters"),
+        ("[tenants.acme.hooks]\ntimeout = \"5s\"", "tenants.acme.hooks.timeout: there is no such key"),
         ("[sandbox]\nenabled = \"yes\"", "sandbox.enabled: expected true or false"),
         ("[transcription]\nurl = \"file:///x\"", "transcription.url: must be http or https"),
         ("[transcription.deepgram]\nurl = \"gs://x\"", "transcription.deepgram.url: must be wss, ws, https or http"),
@@ -110,6 +113,8 @@ fn the_checked_in_default_file_is_the_one_the_code_makes() {
 const KEYS: &str = r#"
 [hooks]
 signing_secret = "whsec_abc"
+[tenants.acme.hooks]
+signing_secret = "whsec_abc-acme"
 [transcription]
 api_key = "sk-openai"
 [transcription.deepgram]
@@ -125,7 +130,7 @@ assemblyai_api_key = "sk-acme-assemblyai"
 #[test]
 fn secrets_are_not_printed() {
     let text = Config::print(&file(KEYS)).unwrap();
-    assert_eq!(text.matches("(redacted)").count(), 7, "{text}");
+    assert_eq!(text.matches("(redacted)").count(), 8, "{text}");
     assert!(text.contains("[tenants.acme.transcription]\napi_key = \"(redacted)\"  # /etc/muster.toml\n"), "{text}");
     let debug = format!("{:?}", Config::load(&file(KEYS)).unwrap());
     for shown in [text, debug] {
@@ -143,10 +148,14 @@ fn keys_of_providers_and_tenants_come_from_file_and_environment() {
         ("MUSTER_TRANSCRIPTION__DEEPGRAM__URL", "ws://127.0.0.1:9001"),
         ("MUSTER_TENANTS__ACME__TRANSCRIPTION__API_KEY", "acme-env"),
         ("MUSTER_TENANTS__OTHER__TRANSCRIPTION__DEEPGRAM_API_KEY", "other-env"),
+        ("MUSTER_TENANTS__OTHER__HOOKS__SIGNING_SECRET", "whsec_other-new whsec_other-old"),
     ] {
         sources.env.push((name.into(), value.into()));
     }
-    let config = Config::load(&sources).unwrap().transcription;
+    let config = Config::load(&sources).unwrap();
+    let secrets: Vec<_> = config.hooks.tenant_secrets.iter().map(|(name, secret)| (name.as_str(), &**secret)).collect();
+    assert_eq!(secrets, [("acme", "whsec_abc-acme"), ("other", "whsec_other-new whsec_other-old")]);
+    let config = config.transcription;
     assert_eq!(config.deepgram.api_key.as_deref(), Some("deepgram-env"));
     assert_eq!(config.deepgram.url.as_str(), "ws://127.0.0.1:9001/");
     assert_eq!(config.assemblyai.api_key.as_deref(), Some("sk-assemblyai"));

@@ -122,16 +122,13 @@ fn tenants(r: &mut Reader<'_>) -> BTreeMap<TenantId, TenantTranscription> {
         "For the tenant NAME, instead of transcription.assemblyai.api_key.",
     );
     let mut tenants = BTreeMap::new();
-    for name in r.names("tenants", "transcription") {
+    for name in r.tenants("transcription") {
         let mut key = |key| r.secret_of(["tenants", &name, "transcription", key]);
         let keys = TenantTranscription {
             api_key: key("api_key"),
             deepgram_api_key: key("deepgram_api_key"),
             assemblyai_api_key: key("assemblyai_api_key"),
         };
-        if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-            r.problem(format!("tenants.{name}: the name of a tenant has letters, digits, - and _ only"));
-        }
         tenants.insert(TenantId::new(name), keys);
     }
     tenants

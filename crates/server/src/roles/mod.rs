@@ -1,7 +1,7 @@
 //! What a server process does. Each part is a loop that waits and a step that works; they share nothing but the store,
 //! the queue and the recordings.
 //!
-//! - [`relay`]: outbox → queue, at once after a commit and by sweep.
+//! - [`relay`]: outbox → queue, at once after a commit, of which [`nudge`] tells it, and by sweep.
 //! - [`worker`]: claims bots it has room for and supervises them.
 //! - [`media`]: finalises recordings and makes transcripts.
 //! - [`inbound`]: what webhooks that came in mean and cause.
@@ -16,6 +16,7 @@ pub mod inbound;
 mod jobs;
 pub mod leader;
 pub mod media;
+pub mod nudge;
 pub mod relay;
 pub mod remote;
 pub mod worker;
@@ -26,8 +27,8 @@ use std::sync::Arc;
 use muster_queue::JobQueue;
 use muster_session::{BotId, Input, Outcome, Rejected, Session, Timestamp};
 use muster_store::{Commit, InboxEntry, SessionStore, StoreError};
-use tokio::sync::Notify;
 
+use self::nudge::{News, Nudge};
 use crate::clock::Clock;
 use crate::endpoints::Endpoints;
 
@@ -81,8 +82,8 @@ pub struct Backend {
     pub queue: JobQueue,
     /// The time.
     pub clock: Clock,
-    /// Wakes the relay after a commit with jobs or events.
-    pub nudge: Arc<Notify>,
+    /// Tells the relay of commits with jobs or webhooks.
+    pub nudge: Arc<Nudge>,
     /// Who is told of what happens, beside each bot's own address.
     pub endpoints: Endpoints,
 }
@@ -151,13 +152,11 @@ impl Backend {
                     Err(_) => {}
                 }
             }
-            let wake = !outcome.jobs.is_empty() || !outcome.events.is_empty();
             let commit = self.commit_of(session, outcome, now).await?;
+            let news = News::of(&commit);
             match self.store.commit(Commit { inbox: Some(entry.clone()), ..commit }).await {
                 Ok(_) => {
-                    if wake {
-                        self.nudge.notify_one();
-                    }
+                    self.nudge.say(news);
                     return Ok(Observed::Applied);
                 }
                 Err(StoreError::Conflict) => {}
@@ -187,16 +186,14 @@ impl Backend {
         let expired = matches!(input, Input::LeaseExpired);
         let lease_seen = session.lease.as_ref().filter(|_| expired).map(|lease| lease.until);
         let outcome = session.apply(input, now)?;
-        let wake = !outcome.jobs.is_empty() || !outcome.events.is_empty();
         let commit = self.commit_of(session, outcome, now).await.map_err(ApplyError::Store)?;
         let commit = Commit { lease_seen, ..commit };
+        let news = News::of(&commit);
         let session = self.store.commit(commit).await.map_err(|error| match error {
             StoreError::Missing => ApplyError::Missing,
             error => ApplyError::Store(error),
         })?;
-        if wake {
-            self.nudge.notify_one();
-        }
+        self.nudge.say(news);
         Ok(session)
     }
 }

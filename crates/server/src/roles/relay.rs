@@ -1,6 +1,6 @@
 //! From the outbox to the queue.
 //!
-//! A commit leaves its jobs and webhooks in the store; the relay of the process that committed is woken and publishes them.
+//! A commit leaves its jobs and webhooks in the store; the relay of the process that committed is told and publishes them.
 //! The relay of the process that leads also sweeps: for what waits for its time, and for what a crash between commit and
 //! publication left behind. Two may publish the same; the queue takes it once, or whoever receives it finds it stale.
 
@@ -8,76 +8,92 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
+use muster_session::BotId;
 use muster_session::job::{Job, Topic};
 use muster_store::OutboxJob;
+use tokio::time::MissedTickBehavior;
 
 use super::Backend;
 use super::leader::Leadership;
 use crate::supervise::Shutdown;
 
-/// How often the one that leads looks without being woken.
+/// How often the one that leads looks without being told.
 const SWEEP: Duration = Duration::from_millis(500);
 const BATCH: u32 = 256;
 
 /// Runs until shutdown.
 pub async fn run(backend: Backend, leadership: Option<Leadership>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What an earlier run of this may have left behind.
+    let mut more = true;
     loop {
-        let woken = backend.nudge.notified();
-        let moved = step(&backend).await?;
-        if moved >= BATCH as usize {
-            continue;
-        }
         tokio::select! {
             biased;
-            () = woken => {}
-            () = time_to_sweep(leadership.as_ref()) => {}
+            _ = ticks.tick(), if leadership.is_some() => {
+                if leadership.as_ref().is_some_and(Leadership::holds) {
+                    more = sweep(&backend).await?;
+                }
+            }
+            () = backend.nudge.said() => more |= pass_on(&backend).await?,
+            () = std::future::ready(()), if more => more = publish_jobs(&backend).await?,
             () = shutdown.ended() => return Ok(()),
         }
     }
 }
 
-async fn time_to_sweep(leadership: Option<&Leadership>) {
-    let Some(leadership) = leadership else { return std::future::pending().await };
-    loop {
-        tokio::time::sleep(SWEEP).await;
-        if leadership.holds() {
-            return;
-        }
-    }
+/// Publishes what this process told of; true if there may be more in the outbox.
+async fn pass_on(backend: &Backend) -> anyhow::Result<bool> {
+    let news = backend.nudge.take();
+    let (more, delivered) = tokio::join!(
+        async { if news.jobs { publish_jobs(backend).await } else { Ok(false) } },
+        publish_bots(backend, news.bots),
+    );
+    delivered.and(more)
 }
 
-/// Publishes what is due; answers how much.
-pub async fn step(backend: &Backend) -> anyhow::Result<usize> {
-    let mut moved = 0;
-    let now = backend.clock.now();
-    let (jobs, bots) =
-        tokio::join!(backend.store.outbox(now, BATCH), backend.store.bots_with_due_deliveries(now, BATCH));
+/// Publishes everything that is due; true if there may be more in the outbox.
+async fn sweep(backend: &Backend) -> anyhow::Result<bool> {
+    let webhooks = async {
+        let bots = backend.store.bots_with_due_deliveries(backend.clock.now(), BATCH).await;
+        publish_bots(backend, bots.context("reading due deliveries")?).await
+    };
+    let (more, delivered) = tokio::join!(publish_jobs(backend), webhooks);
+    delivered.and(more)
+}
+
+/// Publishes a batch of what is due in the outbox; true if there may be more.
+async fn publish_jobs(backend: &Backend) -> anyhow::Result<bool> {
+    let jobs = backend.store.outbox(backend.clock.now(), BATCH).await.context("reading the outbox")?;
+    let more = jobs.len() >= BATCH as usize;
     // A topic whose queue is in trouble keeps no other waiting.
     let mut failed = None;
     let mut topics: BTreeMap<Topic, Vec<OutboxJob>> = BTreeMap::new();
-    for entry in jobs.context("reading the outbox")? {
+    for entry in jobs {
         topics.entry(entry.job.topic()).or_default().push(entry);
     }
     for (topic, jobs) in topics {
-        match publish(backend, jobs).await.with_context(|| format!("publishing {}", topic.as_str())) {
-            Ok(published) => moved += published,
-            Err(error) => failed = failed.or(Some(error)),
+        if let Err(error) = publish(backend, jobs).await.with_context(|| format!("publishing {}", topic.as_str())) {
+            failed = failed.or(Some(error));
         }
     }
-    let bots = bots.context("reading due deliveries")?;
-    if !bots.is_empty() {
-        let deliver = |bot| (Job::Deliver { bot }, Some(format!("deliver:{bot}")));
-        backend.queue.send_all(bots.into_iter().map(deliver).collect()).await.context("publishing deliveries")?;
+    failed.map_or(Ok(more), Err)
+}
+
+async fn publish_bots(backend: &Backend, bots: impl IntoIterator<Item = BotId>) -> anyhow::Result<()> {
+    let deliver = |bot| (Job::Deliver { bot }, Some(format!("deliver:{bot}")));
+    let jobs: Vec<_> = bots.into_iter().map(deliver).collect();
+    match jobs.is_empty() {
+        true => Ok(()),
+        false => backend.queue.send_all(jobs).await.context("publishing deliveries"),
     }
-    failed.map_or(Ok(moved), Err)
 }
 
 /// Jobs of one topic, which are in its queue before they are out of the outbox.
-async fn publish(backend: &Backend, jobs: Vec<OutboxJob>) -> anyhow::Result<usize> {
+async fn publish(backend: &Backend, jobs: Vec<OutboxJob>) -> anyhow::Result<()> {
     let ids: Vec<u64> = jobs.iter().map(|entry| entry.id).collect();
     backend.queue.send_all(jobs.into_iter().map(keyed).collect()).await?;
-    backend.store.outbox_done(&ids).await?;
-    Ok(ids.len())
+    Ok(backend.store.outbox_done(&ids).await?)
 }
 
 /// Not the id alone: a store that was restored from a copy counts on from before, and the queue is not part of it.

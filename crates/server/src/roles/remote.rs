@@ -136,10 +136,8 @@ impl RemoteSetup {
     /// A bot that was given up here may still be in its call there.
     async fn left_behind(&self, session: &Session, there: &str) -> Option<Duration> {
         let given_up = session.end.as_ref().is_some_and(|end| end.reason == EndReason::RemoteFailed);
-        if given_up {
-            if let Err(error) = self.client.remove(there).await {
-                tracing::warn!(bot = %session.id, %error, "a bot that was given up may still be in its call");
-            }
+        if given_up && let Err(error) = self.client.remove(there).await {
+            tracing::warn!(bot = %session.id, %error, "a bot that was given up may still be in its call");
         }
         None
     }

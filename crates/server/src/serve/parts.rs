@@ -39,7 +39,9 @@ pub(super) fn hooks(
             guard: guard.clone(),
             signing_secret: config.hooks.signing_secret.clone(),
             timeout: config.hooks.timeout,
+            tenant_secrets: config.hooks.tenant_secrets.clone(),
             concurrency: config.hooks.concurrency as usize,
+            disable_after: config.hooks.disable_after,
         },
         move || clock.now(),
     )
@@ -47,7 +49,10 @@ pub(super) fn hooks(
     let (deliverer, token) = (Arc::new(deliverer), shutdown.ending_token());
     supervisor.run("hooks", OnFailure::Restart, move || {
         let (deliverer, token) = (Arc::clone(&deliverer), token.clone());
-        async move { deliverer.run(token).await.context("delivering webhooks") }
+        async move {
+            deliverer.run(token).await;
+            Ok(())
+        }
     });
     Ok(())
 }

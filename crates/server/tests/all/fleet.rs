@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::harness::{Receiver, Server, assert_lawful, names};
 
 /// Sessions, jobs and recordings of a test's own. Dropped after the processes that use them.
-struct Shared {
+pub(crate) struct Shared {
     /// `[queue]` and `[store]`.
     backends: String,
     dir: TempDir,
@@ -18,7 +18,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn redis() -> Option<Self> {
+    pub(crate) fn redis() -> Option<Self> {
         let prefix = Prefix::new()?;
         let settings = prefix.settings();
         let table = |name| {
@@ -51,7 +51,7 @@ impl Shared {
         self.dir.path().join(name)
     }
 
-    fn process(&self, role: &str, name: &str) -> Server {
+    pub(crate) fn process(&self, role: &str, name: &str) -> Server {
         Server::start_role(role, &self.data(name), &format!("lease = \"3s\"\n{}", self.config(&self.data("media"))))
     }
 

@@ -7,6 +7,7 @@ mod backends;
 mod chaos;
 mod crash;
 mod deepgram;
+mod deliveries;
 mod e2e;
 mod easyrtc;
 mod fleet;

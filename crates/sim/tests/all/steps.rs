@@ -21,6 +21,7 @@ use muster_queue::faulty::FaultyQueue;
 use muster_queue::{JobQueue, Queue};
 use muster_server::clock::Clock;
 use muster_server::config::WorkerConfig;
+use muster_server::roles::nudge::News;
 use muster_server::roles::{Backend, Role};
 use muster_server::supervise::Shutdown;
 use muster_session::leave::LeavePolicy;
@@ -227,9 +228,11 @@ async fn create(backend: &Backend) -> Option<BotId> {
     let now = backend.clock.now();
     let (session, outcome) = Session::create(new_session(), now);
     let guard = CreateGuard { idempotency_key: Some("once".to_owned()) };
-    match backend.store.create(Commit::new(session, outcome, now), guard).await.ok()? {
+    let commit = Commit::new(session, outcome, now);
+    let news = News::of(&commit);
+    match backend.store.create(commit, guard).await.ok()? {
         Created::New(session) | Created::Replayed(session) => {
-            backend.nudge.notify_one();
+            backend.nudge.say(news);
             Some(session.id)
         }
         other => panic!("{other:?}"),

@@ -15,6 +15,7 @@ use super::super::error::{ApiError, Message};
 use super::super::openapi::requests::CreateBot;
 use super::super::state::ApiState;
 use super::request::{self, Rules};
+use crate::roles::nudge::News;
 
 /// A bot that was made, or that was there already.
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,9 +92,10 @@ pub(crate) async fn create_bot(
     let (session, outcome) = Session::create(new, now);
     let guard = CreateGuard { idempotency_key };
     let commit = state.backend().commit_of(session, outcome, now).await?;
+    let news = News::of(&commit);
     Ok(match state.store.create(commit, guard).await? {
         Created::New(session) => {
-            state.nudge.notify_one();
+            state.nudge.say(news);
             tracing::info!(bot = %session.id, tenant = %session.tenant, platform = session.meeting.platform, "bot created");
             (StatusCode::CREATED, CreatedBot::new(&session, true, "Active")).into_response()
         }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use muster_store::{Delivery, DeliveryStatus};
+use muster_store::{Delivery, DeliveryState, DeliveryStatus};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -14,6 +14,7 @@ use super::super::error::{ApiError, Message};
 use super::super::fields::{Fields, Problems};
 use super::super::openapi::requests::Replay;
 use super::super::state::ApiState;
+use crate::roles::nudge::News;
 
 /// The webhooks of a bot.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,6 +29,9 @@ pub(crate) struct Ledger {
 pub(crate) struct LedgerEntry {
     /// `webhook-id` of every attempt.
     event_id: String,
+    bot_id: String,
+    /// The endpoint that it goes to; null if it goes to an address of the bot's own.
+    endpoint_id: Option<String>,
     sequence: u64,
     event: String,
     bot_event: String,
@@ -64,6 +68,8 @@ impl From<Delivery> for LedgerEntry {
         };
         Self {
             event_id: muster_session::event::event_id(event.bot, event.sequence),
+            bot_id: event.bot.to_string(),
+            endpoint_id: delivery.endpoint.map(|id| id.to_string()),
             sequence: event.sequence,
             event: event.event,
             bot_event: event.bot_event,
@@ -120,12 +126,20 @@ pub(crate) async fn replay(
     let sequence = sequence(&request).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
     let mut deliveries = state.store.deliveries(session.id).await?;
     deliveries.retain(|delivery| sequence.is_none_or(|sequence| delivery.event.sequence == sequence));
+    let replayed = send_again(&state, deliveries).await?;
+    Ok(Json(Replayed { bot_id: session.id.to_string(), replayed }))
+}
+
+/// Makes those of these deliveries that are settled pending again, due at once; answers how many.
+pub(in crate::api) async fn send_again(state: &ApiState, mut deliveries: Vec<Delivery>) -> Result<u64, ApiError> {
+    deliveries.retain(|delivery| delivery.status.state() != DeliveryState::Pending);
+    if deliveries.is_empty() {
+        return Ok(0);
+    }
     let ids: Vec<u64> = deliveries.iter().map(|delivery| delivery.id).collect();
     let replayed = state.store.resend(&ids, state.clock.now()).await?;
-    if replayed > 0 {
-        state.nudge.notify_one();
-    }
-    Ok(Json(Replayed { bot_id: session.id.to_string(), replayed }))
+    state.nudge.say(News { jobs: false, bots: deliveries.iter().map(|delivery| delivery.event.bot).collect() });
+    Ok(replayed)
 }
 
 fn sequence(request: &Value) -> Result<Option<u64>, Problems> {

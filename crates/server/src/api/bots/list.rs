@@ -15,7 +15,6 @@ const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 100;
 /// A filter by how the call ended looks through at most this many store pages for one page of answers.
 const SCAN_PAGES_MAX: usize = 20;
-const DAY_MS: i64 = 86_400_000;
 
 /// One page of bots.
 #[derive(Debug, Serialize, ToSchema)]
@@ -96,8 +95,8 @@ pub(crate) async fn list(
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let wanted = ListQuery {
         states,
-        from: query.get("from").map(|text| day_or_time("from", text, 0)).transpose()?,
-        to: query.get("to").map(|text| day_or_time("to", text, DAY_MS)).transpose()?,
+        from: query.from()?,
+        to: query.to()?,
         platform: query.get("platform").map(platform_label),
         attributes: query.indexed("custom_attr").map(|(key, value)| (key.to_owned(), attribute(value))).collect(),
         cursor: query.get("cursor").map(str::to_owned),
@@ -158,20 +157,6 @@ fn status_filter(status: Option<&str>) -> Result<(Vec<At>, Option<Terminal>), Ap
     Ok((states, ended))
 }
 
-/// A day (its start, `day_ms` later for an end that includes it) or a time.
-fn day_or_time(name: &str, text: &str, day_ms: i64) -> Result<Timestamp, ApiError> {
-    let day = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "YYYY-MM-DD".len());
-    let found = match day {
-        Some(day) => Timestamp::parse(&format!("{day}T00:00:00Z"))
-            .map(|start| Timestamp::from_millis(start.as_millis().saturating_add(day_ms))),
-        None => Timestamp::parse(text),
-    };
-    found.ok_or_else(|| {
-        let got: String = text.chars().take(40).collect();
-        ApiError::bad_request(format!("{name}: expected a day such as 2026-01-31, got {got:?}"))
-    })
-}
-
 /// Other names that clients have for the platforms.
 fn platform_label(name: &str) -> String {
     match name.to_ascii_lowercase().as_str() {
@@ -188,18 +173,6 @@ fn attribute(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_end_day_includes_itself() {
-        let from = day_or_time("from", "2026-01-31", 0).unwrap();
-        let to = day_or_time("to", "2026-01-31", DAY_MS).unwrap();
-        assert_eq!(from.to_rfc3339(), "2026-01-31T00:00:00.000Z");
-        assert_eq!(to.to_rfc3339(), "2026-02-01T00:00:00.000Z");
-        assert_eq!(day_or_time("to", "2026-01-31T12:00:00Z", DAY_MS).unwrap().to_rfc3339(), "2026-01-31T12:00:00.000Z");
-        for bad in ["2026-02-30", "yesterday", "2026"] {
-            assert!(day_or_time("from", bad, 0).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn every_state_is_found_by_its_status_in_any_case() {

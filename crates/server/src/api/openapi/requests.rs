@@ -205,3 +205,58 @@ pub(crate) struct Replay {
     #[schema(minimum = 1)]
     sequence: Option<u32>,
 }
+
+/// An address for the webhooks of every bot.
+#[derive(ToSchema)]
+pub(crate) struct CreateEndpoint {
+    /// https or http
+    url: String,
+    /// Events it gets, by `event` or `bot_event`, such as `bot.done`; one that ends with `*`, such as `transcription.*`, stands for
+    /// all that begin so. None: all.
+    #[schema(max_items = 50)]
+    events: Option<Vec<String>>,
+    /// For people.
+    #[schema(max_length = 500)]
+    description: Option<String>,
+}
+
+/// At least one of the fields.
+#[derive(ToSchema)]
+pub(crate) struct ChangeEndpoint {
+    /// https or http
+    url: Option<String>,
+    /// Replaces what was there; an empty list stands for all.
+    #[schema(max_items = 50)]
+    events: Option<Vec<String>>,
+    #[schema(max_length = 500)]
+    description: Option<String>,
+    /// True: it gets nothing. False: it gets what happens from now on, and its failures are forgotten.
+    disabled: Option<bool>,
+}
+
+/// How long the secret before the new one still signs.
+#[derive(ToSchema)]
+pub(crate) struct RotateSecret {
+    /// Default 86400, a day; at most a week.
+    #[schema(minimum = 0, maximum = 604_800)]
+    overlap_seconds: Option<u32>,
+}
+
+/// What to send again: exactly one of `event_id`, `bot_id` and `from`.
+#[derive(ToSchema)]
+pub(crate) struct ReplayWebhooks {
+    /// Only this event.
+    event_id: Option<String>,
+    /// Only the events of this bot.
+    bot_id: Option<String>,
+    /// Only what was made at or after this time.
+    from: Option<String>,
+    /// With `from`: only what was made before this time.
+    to: Option<String>,
+    /// Only to this endpoint.
+    endpoint_id: Option<String>,
+    /// `failed`, `delivered`, or `settled` for both. Default `failed` with `from`, `settled` otherwise.
+    state: Option<String>,
+    /// `next_cursor` of the answer before.
+    cursor: Option<String>,
+}

@@ -89,6 +89,16 @@ impl Client {
         self.send(request).await
     }
 
+    /// `PATCH /api/v1/{path}`
+    pub(in crate::cli) async fn patch(&self, path: &str, body: &Value) -> Result<(StatusCode, Value), ClientError> {
+        self.send(self.http.patch(self.url(path)).json(body)).await
+    }
+
+    /// `DELETE /api/v1/{path}`
+    pub(in crate::cli) async fn delete(&self, path: &str) -> Result<(StatusCode, Value), ClientError> {
+        self.send(self.http.delete(self.url(path))).await
+    }
+
     /// `bot_details` of a bot.
     pub(in crate::cli) async fn detail(&self, bot: BotId) -> Result<Value, ClientError> {
         let (_, mut answer) = self.get(&format!("bots/{bot}/detail"), &[]).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request};
+use muster_hooks::deliver::Sender;
 use muster_hooks::guard::Policy;
 use muster_platform::pack::Packs;
 use muster_queue::JobQueue;
@@ -108,6 +109,7 @@ impl Api {
             clock: backend.clock.clone(),
             public_url: "https://muster.example/base".parse().unwrap(),
             guard: Policy::new(std::iter::empty::<&str>()).unwrap(),
+            sender: Sender::new(Policy::new(["127.0.0.0/8"]).unwrap(), Duration::from_secs(5)).unwrap(),
             link_secret: Arc::from(&b"0123456789abcdef0123456789abcdef"[..]),
             retention: Duration::from_secs(7 * 86_400),
             rejoin: true,

@@ -15,3 +15,4 @@ mod parallel;
 mod scheduled;
 mod transcribing;
 mod transcripts;
+mod webhooks;
