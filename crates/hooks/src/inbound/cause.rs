@@ -124,8 +124,7 @@ pub(super) fn vexa(reason: &str) -> Option<EndReason> {
     })
 }
 
-/// `leave_reason`: a sentence such as `Muster left the meeting. Reason: Host ended the meeting.` A bot for which Zoom names no
-/// other cause went by itself.
+/// `leave_reason`: a sentence such as `Muster left the meeting. Reason: Host ended the meeting.` That somebody left is no cause.
 pub(super) fn zoom(sentence: &str) -> EndReason {
     let sentence = sentence.to_lowercase();
     let why = sentence.rsplit_once("reason:").map_or(&*sentence, |(_, why)| why).trim();
@@ -138,8 +137,8 @@ pub(super) fn zoom(sentence: &str) -> EndReason {
         EndReason::MeetingNotStarted
     } else if says(&["network", "connection", "disconnect", "timeout", "timed out"]) {
         EndReason::ConnectionLost
-    } else if why.is_empty() || says(&["left the meeting", "leave"]) {
-        EndReason::LeaveRequested
+    } else if why.is_empty() || says(&["left the meeting"]) {
+        EndReason::CallEnded
     } else {
         EndReason::Internal
     }

@@ -104,7 +104,8 @@ async fn a_bot_that_its_caller_has_elsewhere_is_told_of_as_if_it_were_ours() {
         found = outcomes(&server).await;
         tokio::task::yield_now().await;
     }
-    let want = [("applied", 8), ("late", 1), ("no_session", 1), ("unknown", 1)];
+    // With its recording there was nothing more to wait for: that the service is done was no news.
+    let want = [("applied", 7), ("late", 2), ("no_session", 1), ("unknown", 1)];
     assert_eq!(found, want.map(|(name, count)| (name.to_owned(), count)).into());
 }
 

@@ -31,8 +31,8 @@ fn state(step: &str, fields: Fields<'_>) -> Meaning {
         "joined_meeting" => Observation::InMeeting,
         "recording_permission_granted" | "recording_resumed" => Observation::Recording,
         "leave_requested" => Observation::Leaving,
-        // Why it left was said with `leave_requested`, by the caller in most cases.
-        "left_meeting" => return ended(EndReason::LeaveRequested),
+        // Why it left was said with `leave_requested`.
+        "left_meeting" => return ended(EndReason::CallEnded),
         "meeting_ended" => return ended(EndReason::HostEnded),
         "could_not_join_meeting" | "fatal_error" => return ended(EndReason::Internal),
         "post_processing_completed" => Observation::Done,

@@ -73,8 +73,7 @@ fn ended<'a>(event: &str, text: &impl Fn(&str) -> Option<&'a str>) -> Option<End
         "notallowed" => EndReason::LobbyTimeout,
         "denied" => EndReason::JoinDenied,
         "error" | "failed" => EndReason::Internal,
-        // A normal end; which one, it does not say.
-        _ => EndReason::HostEnded,
+        _ => EndReason::CallEnded,
     };
     let ours = text("reason").and_then(|name| EndReason::ALL.iter().copied().find(|reason| reason.as_str() == name));
     Some(ours.or(by_name).unwrap_or_else(by_status))

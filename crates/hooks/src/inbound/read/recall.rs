@@ -29,7 +29,7 @@ fn state(code: &str, fields: Fields<'_>) -> Meaning {
         "in_waiting_room" => Observation::WaitingRoom,
         "in_call_not_recording" => Observation::InMeeting,
         "in_call_recording" => Observation::Recording,
-        "call_ended" => return ended(EndReason::HostEnded, code, fields),
+        "call_ended" => return ended(EndReason::CallEnded, code, fields),
         "fatal" => return ended(EndReason::Internal, code, fields),
         "done" => Observation::Done,
         "analysis_done" => transcript(None),

@@ -25,7 +25,7 @@ fn meaning(event: &str, fields: Fields<'_>) -> Meaning {
         "meeting.status_change" => fields
             .first(&["/data/status_change/to", "/data/meeting/status", "/meeting/status"])
             .map_or(Meaning::Nothing, |to| status(to, fields)),
-        "meeting.completed" => ended(EndReason::HostEnded, "completed", fields),
+        "meeting.completed" => ended(EndReason::CallEnded, "completed", fields),
         "bot.failed" => ended(EndReason::Internal, "failed", fields),
         "recording.ready" => artifact(ArtifactKind::Audio),
         "transcription.ready" => artifact(ArtifactKind::Transcript),
@@ -40,7 +40,7 @@ fn status(to: &str, fields: Fields<'_>) -> Meaning {
         // It records from the moment it is let in.
         "active" => Observation::Recording,
         "stopping" => Observation::Leaving,
-        "completed" => return ended(EndReason::HostEnded, to, fields),
+        "completed" => return ended(EndReason::CallEnded, to, fields),
         "failed" => return ended(EndReason::Internal, to, fields),
         _ => return Meaning::Nothing,
     })

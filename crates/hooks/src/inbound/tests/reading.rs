@@ -29,7 +29,7 @@ const fn seen(observation: Observation) -> Meaning {
 #[test]
 fn meetstream_in_three_generations() {
     use ArtifactKind::{Audio, Manifest, Transcript};
-    use EndReason::{HostEnded, Internal, JoinDenied, Kicked, LobbyTimeout};
+    use EndReason::{CallEnded, Internal, JoinDenied, Kicked, LobbyTimeout};
 
     for (body, want) in [
         (json!({"event": "bot.scheduled"}), Meaning::Nothing),
@@ -41,18 +41,18 @@ fn meetstream_in_three_generations() {
         (json!({"event": "bot.leaving"}), seen(Observation::Leaving)),
         (json!({"event": "bot.error", "bot_status": "InMeeting"}), Meaning::Nothing),
         // a: one name, the cause in bot_status.
-        (json!({"event": "bot.stopped", "bot_status": "Stopped", "message": "m"}), ended(HostEnded, "m")),
+        (json!({"event": "bot.stopped", "bot_status": "Stopped", "message": "m"}), ended(CallEnded, "m")),
         (json!({"event": "bot.stopped", "bot_status": "NotAllowed"}), ended(LobbyTimeout, "bot.stopped")),
         (json!({"event": "bot.stopped", "bot_status": "Denied"}), ended(JoinDenied, "bot.stopped")),
         (json!({"event": "bot.stopped", "bot_status": "Error"}), ended(Internal, "bot.stopped")),
         (json!({"event": "bot.stopped", "bot_status": "FAILED"}), ended(Internal, "bot.stopped")),
-        (json!({"event": "bot.stopped"}), ended(HostEnded, "bot.stopped")),
+        (json!({"event": "bot.stopped"}), ended(CallEnded, "bot.stopped")),
         // b: a name for each cause.
         (json!({"bot_event": "bot.kicked"}), ended(Kicked, "bot.kicked")),
         (json!({"bot_event": "bot.notallowed"}), ended(LobbyTimeout, "bot.notallowed")),
         (json!({"bot_event": "bot.denied"}), ended(JoinDenied, "bot.denied")),
         (json!({"bot_event": "bot.failed", "message": "m"}), ended(Internal, "m")),
-        (json!({"bot_event": "bot.stopped"}), ended(HostEnded, "bot.stopped")),
+        (json!({"bot_event": "bot.stopped"}), ended(CallEnded, "bot.stopped")),
         // c: both.
         (
             json!({"event": "bot.stopped", "bot_event": "bot.denied", "bot_status": "Denied"}),
@@ -64,7 +64,7 @@ fn meetstream_in_three_generations() {
             json!({"event": "bot.stopped", "bot_event": "bot.failed", "reason": "worker_lost", "message": "m"}),
             ended(EndReason::WorkerLost, "m"),
         ),
-        (json!({"event": "bot.stopped", "reason": "unheard of"}), ended(HostEnded, "bot.stopped")),
+        (json!({"event": "bot.stopped", "reason": "unheard of"}), ended(CallEnded, "bot.stopped")),
         (json!({"event": "manifest.completed", "manifest_status": "Success"}), artifact(Manifest, None)),
         (json!({"event": "manifest.skipped", "message": "m"}), artifact(Manifest, Some("m"))),
         (json!({"event": "audio.processed", "audio_status": "Success"}), artifact(Audio, None)),
@@ -144,7 +144,7 @@ fn recall_new_and_old() {
         ("recording_permission_denied", Meaning::Nothing),
         ("in_call_recording", seen(Observation::Recording)),
         ("recording_done", Meaning::Nothing),
-        ("call_ended", ended(R::HostEnded, "call_ended")),
+        ("call_ended", ended(R::CallEnded, "call_ended")),
         ("fatal", ended(R::Internal, "fatal")),
         ("done", seen(Observation::Done)),
         ("analysis_done", artifact(ArtifactKind::Transcript, None)),
@@ -171,7 +171,7 @@ fn recall_new_and_old() {
         ("call_ended", "timeout_exceeded_waiting_room", R::LobbyTimeout),
         ("call_ended", "bot_kicked_from_call", R::Kicked),
         ("call_ended", "bot_kicked_from_waiting_room", R::JoinDenied),
-        ("call_ended", "something_new", R::HostEnded),
+        ("call_ended", "something_new", R::CallEnded),
         ("fatal", "meeting_not_found", R::MeetingNotFound),
         ("fatal", "meeting_locked", R::MeetingFull),
         ("fatal", "meeting_ended", R::MeetingOver),
@@ -220,7 +220,7 @@ fn attendee_steps() {
         ("recording_resumed", "", seen(Observation::Recording)),
         ("began_joining_breakout_room", "", Meaning::Nothing),
         ("leave_requested", "auto_leave_silence", seen(Observation::Leaving)),
-        ("left_meeting", "", ended(R::LeaveRequested, "left_meeting")),
+        ("left_meeting", "", ended(R::CallEnded, "left_meeting")),
         ("left_meeting", "auto_leave_silence", ended(R::Silence, "auto_leave_silence")),
         ("meeting_ended", "", ended(R::HostEnded, "meeting_ended")),
         ("could_not_join_meeting", "request_to_join_denied", ended(R::JoinDenied, "request_to_join_denied")),
@@ -267,7 +267,7 @@ fn vexa_statuses() {
         ("needs_help", Meaning::Nothing),
         ("active", seen(Observation::Recording)),
         ("stopping", seen(Observation::Leaving)),
-        ("completed", ended(R::HostEnded, "completed")),
+        ("completed", ended(R::CallEnded, "completed")),
         ("failed", ended(R::Internal, "failed")),
     ] {
         let reading = read("vexa", &change(to));
@@ -290,7 +290,7 @@ fn vexa_statuses() {
         ("auth_session_missing", R::SignInRequired),
         ("validation_error", R::MeetingNotFound),
         ("max_bot_time_exceeded", R::MaxDuration),
-        ("something_new", R::HostEnded),
+        ("something_new", R::CallEnded),
     ] {
         let got = event("meeting.completed", json!({"meeting": {"data": {"completion_reason": why}}}));
         assert_eq!(got, ended(reason, why), "{why}");
@@ -316,7 +316,7 @@ fn zoom_tells_of_everybody_but_only_our_bots_count() {
         ("meeting.participant_admitted", seen(Observation::InMeeting)),
         ("meeting.participant_joined", seen(Observation::InMeeting)),
         ("webinar.participant_joined", seen(Observation::InMeeting)),
-        ("meeting.participant_left", ended(R::LeaveRequested, "participant_left")),
+        ("meeting.participant_left", ended(R::CallEnded, "participant_left")),
         ("meeting.started", Meaning::Nothing),
         ("recording.completed", Meaning::Nothing),
     ] {
@@ -335,8 +335,8 @@ fn zoom_tells_of_everybody_but_only_our_bots_count() {
         ("Muster left the meeting.<br>Reason: Removed by host.", R::Kicked),
         ("Muster got disconnected from the meeting. Reason: Network connection error. ", R::ConnectionLost),
         ("Muster left the meeting. Reason: Exceeded free meeting minutes limit.", R::HostEnded),
-        ("left the meeting", R::LeaveRequested),
-        ("Muster left the meeting. Reason: left the meeting.", R::LeaveRequested),
+        ("left the meeting", R::CallEnded),
+        ("Muster left the meeting. Reason: left the meeting.", R::CallEnded),
         ("Reason: Spontaneous combustion.", R::Internal),
     ] {
         let got = read("zoom", &event("meeting.participant_left", json!(OURS), json!(why))).meaning;
