@@ -7,7 +7,9 @@ cargo fmt --all --check
 # Outside the workspace. Compiling the first takes C libraries that nothing else needs: `make bench-audio` does.
 cargo fmt --check --manifest-path bench/audio/Cargo.toml
 cargo fmt --check --manifest-path bench/dispatch/Cargo.toml
+cargo fmt --check --manifest-path bench/webhooks/Cargo.toml
 cargo check --quiet --manifest-path bench/dispatch/Cargo.toml --target-dir target
+cargo check --quiet --manifest-path bench/webhooks/Cargo.toml --target-dir target
 # With what is off by default, too.
 features=muster-server/aws,muster-sim/aws
 cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings

@@ -11,6 +11,7 @@ use muster_queue::embedded::EmbeddedQueue;
 use muster_queue::{JobDelivery, JobQueue, RedisQueue};
 use muster_redis::Settings;
 use muster_server::clock::Clock;
+use muster_server::roles::nudge::News;
 use muster_server::roles::{ApplyError, Backend, relay};
 use muster_server::supervise::Shutdown;
 use muster_session::job::{Job, Topic};
@@ -19,7 +20,7 @@ use muster_session::{BotId, Input, MediaPlan, Meeting, NewSession, Session, Tena
 use muster_store::embedded::EmbeddedStore;
 use muster_store::{Commit, CreateGuard, Created, RedisStore, SessionStore};
 use serde_json::json;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -69,7 +70,7 @@ pub fn new_session() -> NewSession {
 }
 
 fn backend(store: Arc<dyn SessionStore>, queue: JobQueue) -> Backend {
-    Backend { store, queue, clock: Clock::system(), nudge: Arc::new(Notify::new()) }
+    Backend::new(store, queue, Clock::system())
 }
 
 pub async fn over_redis(url: &str) -> Result<Backend> {
@@ -88,8 +89,10 @@ pub fn embedded(dir: &Path, durability: Durability) -> Result<Backend> {
 pub async fn create_one(backend: &Backend) -> Result<Session> {
     let now = backend.clock.now();
     let (session, outcome) = Session::create(new_session(), now);
-    let created = backend.store.create(Commit::new(session, outcome, now), CreateGuard::default()).await?;
-    backend.nudge.notify_one();
+    let commit = Commit::new(session, outcome, now);
+    let news = News::of(&commit);
+    let created = backend.store.create(commit, CreateGuard::default()).await?;
+    backend.nudge.say(news);
     match created {
         Created::New(session) => Ok(session),
         other => anyhow::bail!("not a new session: {other:?}"),

@@ -24,7 +24,11 @@ pub async fn measure() -> Result<Vec<Figure>> {
         let over_embedded = on_disk(0.0).await?;
         eprintln!(
             "round {round}: empty {:.0}/s, redis {:.0}/s (p99 {:.1} ms), embedded {:.0}/s (p99 {:.1} ms)",
-            ceiling.per_second, over_redis.per_second, over_redis.p99_ms, over_embedded.per_second, over_embedded.p99_ms
+            ceiling.per_second,
+            over_redis.per_second,
+            over_redis.p99_ms,
+            over_embedded.per_second,
+            over_embedded.p99_ms
         );
         empty.push(ceiling.per_second);
         redis.push(over_redis.per_second);
@@ -79,7 +83,8 @@ async fn load(address: &str, seconds: f64, rate: f64) -> Result<Measured> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let lines = Process::start("the load", &mut Process::own(&arguments)?)?.rest().await?;
     let numbers = lines.last().context("the load says nothing")?;
-    let numbers: Vec<f64> = numbers.split(' ').map(str::parse).collect::<Result<_, _>>().context("what was measured")?;
+    let numbers: Vec<f64> =
+        numbers.split(' ').map(str::parse).collect::<Result<_, _>>().context("what was measured")?;
     let [per_second, p50_ms, p99_ms] = numbers[..] else { anyhow::bail!("three numbers were expected") };
     Ok(Measured { per_second, p50_ms, p99_ms })
 }

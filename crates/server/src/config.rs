@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use backends::{QueueConfig, StoreConfig};
 pub use hooks::HooksConfig;
-pub use inbound::{InboundConfig, MEETSTREAM, MeetStreamConfig, Runtimes};
+pub use inbound::{InboundConfig, MEETSTREAM, MeetStreamConfig, Runs, Runtimes};
 pub use reader::{ConfigError, KeyDoc, Sources};
 use reader::{Reader, Text};
 pub use transcription::{ProviderConfig, TenantTranscription, TranscriptionConfig};

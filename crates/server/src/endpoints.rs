@@ -1,6 +1,7 @@
 //! A tenant's webhook endpoints, as every commit with webhooks needs them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ const TENANTS_MAX: usize = 10_000;
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     known: Arc<Mutex<HashMap<TenantId, Known>>>,
+    /// How often something was forgotten: what was read before that is not to be remembered after it.
+    changes: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -32,12 +35,15 @@ impl Endpoints {
         if let Some(endpoints) = self.fresh(tenant, now) {
             return Ok(endpoints);
         }
+        let changes = self.changes.load(Ordering::SeqCst);
         let endpoints: Arc<[Endpoint]> = store.endpoints(tenant).await?.into();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= TENANTS_MAX {
             known.retain(|_, known| now.duration_since(known.since) < FRESH);
         }
-        known.insert(tenant.clone(), Known { since: now, endpoints: Arc::clone(&endpoints) });
+        if changes == self.changes.load(Ordering::SeqCst) {
+            known.insert(tenant.clone(), Known { since: now, endpoints: Arc::clone(&endpoints) });
+        }
         Ok(endpoints)
     }
 
@@ -49,6 +55,8 @@ impl Endpoints {
 
     /// Forgets a tenant's endpoints, so that a change of this process counts from now on.
     pub fn forget(&self, tenant: &TenantId) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        known.remove(tenant);
     }
 }

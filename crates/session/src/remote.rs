@@ -60,6 +60,15 @@ pub enum Observation {
         /// Why, in theirs.
         message: String,
     },
+    /// Somebody came or went.
+    Person {
+        /// Came (true) or went.
+        joined: bool,
+        /// The platform's id.
+        id: String,
+        /// Display name.
+        name: String,
+    },
     /// Something that it recorded is there, or will not come.
     Artifact {
         /// What.

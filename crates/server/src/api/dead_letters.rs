@@ -15,6 +15,9 @@ use crate::inbound::Envelope;
 /// Most of a topic that are listed.
 const LIMIT: u32 = 1_000;
 
+/// Of the body of a webhook so much is shown.
+const SHOWN_BYTES: usize = 16 * 1024;
+
 /// What was set aside.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeadLetters {
@@ -68,7 +71,7 @@ fn shown(topic: Topic, payload: &[u8]) -> Value {
                 "bot": webhook.bot,
                 "received_at": webhook.received_at.to_rfc3339(),
                 "headers": Value::Object(headers.collect()),
-                "body": text(&webhook.body),
+                "body": text(&webhook.body[..webhook.body.len().min(SHOWN_BYTES)]),
             })
         }
         None => serde_json::from_slice(payload).unwrap_or_else(|_| text(payload)),

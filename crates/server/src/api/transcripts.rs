@@ -174,6 +174,10 @@ pub(crate) async fn transcribe(
     body: Body,
 ) -> Result<Json<Transcribing>, ApiError> {
     let session = bot.with_media()?;
+    if let Some(remote) = &session.remote {
+        let source = &remote.source;
+        return Err(ApiError::conflict(format!("The bot ran at {source}: its recording cannot be transcribed here")));
+    }
     let request = body::read_json(body).await?;
     let (plan, callback_url) =
         parse(&request, &state).map_err(|problems| ApiError::bad_request(problems.to_string()))?;

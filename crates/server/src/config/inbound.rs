@@ -47,6 +47,18 @@ impl std::fmt::Debug for MeetStreamConfig {
     }
 }
 
+/// Where a bot runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// On our workers.
+    Here {
+        /// If none takes it within this time, it may run at MeetStream.
+        overflow: Option<Duration>,
+    },
+    /// Somewhere else.
+    Elsewhere(Remote),
+}
+
 /// Where bots run, if not on our workers.
 #[derive(Clone, Debug, Default)]
 pub struct Runtimes {
@@ -55,30 +67,28 @@ pub struct Runtimes {
     /// So long a bot waits for a worker before it may be sent there.
     pub overflow_after: Option<Duration>,
     everybody: bool,
+    /// Of those who have a runtime of their own: it is MeetStream.
     tenants: Arc<BTreeMap<TenantId, bool>>,
     /// Sources whose bots the caller runs there, by tenant.
     sources: Sources,
 }
 
 impl Runtimes {
-    /// Where a bot runs by a request's `runtime` and `runtime_bot_id`: none is our own workers.
+    /// Where a bot runs by a request's `runtime` and `runtime_bot_id`.
     ///
     /// # Errors
     ///
     /// What is wrong with `runtime`.
-    pub fn choose(
-        &self,
-        tenant: &TenantId,
-        runtime: Option<&str>,
-        bot: Option<String>,
-    ) -> Result<Option<Remote>, String> {
-        let there = self.tenants.get(tenant).copied().unwrap_or(self.everybody);
+    pub fn choose(&self, tenant: &TenantId, runtime: Option<&str>, bot: Option<String>) -> Result<Runs, String> {
+        let own = self.tenants.get(tenant).copied();
         match runtime {
-            None if there => Ok(Some(Remote::ours(MEETSTREAM))),
-            None | Some(FLEET) => Ok(None),
-            Some(MEETSTREAM) if self.meetstream => Ok(Some(Remote::ours(MEETSTREAM))),
+            None if own.unwrap_or(self.everybody) => Ok(Runs::Elsewhere(Remote::ours(MEETSTREAM))),
+            // Who says that it is to run here means it.
+            None if own.is_none() => Ok(Runs::Here { overflow: self.overflow_after }),
+            None | Some(FLEET) => Ok(Runs::Here { overflow: None }),
+            Some(MEETSTREAM) if self.meetstream => Ok(Runs::Elsewhere(Remote::ours(MEETSTREAM))),
             Some(name) => match self.sources.get(name).filter(|source| source.tenant == *tenant) {
-                Some(_) => Ok(Some(Remote::theirs(name, bot))),
+                Some(_) => Ok(Runs::Elsewhere(Remote::theirs(name, bot))),
                 None => Err(self.expected(tenant)),
             },
         }

@@ -10,6 +10,7 @@
 mod apply;
 mod held;
 mod lanes;
+mod words;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,14 +26,17 @@ use super::Backend;
 use crate::inbound::{Envelope, Sources};
 use crate::supervise::Shutdown;
 use apply::Webhook;
-use held::{Held, LEASE};
+use held::{Done, Held, LEASE};
 use lanes::Lanes;
+use words::Words;
 
 const WAIT: Duration = Duration::from_secs(20);
 /// Webhooks that one process has in hand: no more messages are taken beyond that.
 const IN_HAND: usize = 256;
 /// Messages taken at once, at most.
 const BATCH: u32 = 16;
+/// A webhook of a source that this process was not told of comes again after this, to whoever was.
+const UNTIL_KNOWN: Duration = Duration::from_secs(30);
 /// Pause after trouble with the queue or the store.
 const RETRY: Duration = Duration::from_secs(1);
 /// More receives mean that whoever has it dies of it.
@@ -49,7 +53,8 @@ pub struct InboundSetup {
 
 /// Runs until shutdown; what is in hand is finished first.
 pub async fn run(backend: Backend, setup: InboundSetup, shutdown: Shutdown) -> anyhow::Result<()> {
-    let mut hands = Hands { backend, setup, shutdown, lanes: Lanes::default(), tasks: JoinSet::new() };
+    let words = Words::new(setup.client.clone());
+    let mut hands = Hands { backend, setup, words, shutdown, lanes: Lanes::default(), tasks: JoinSet::new() };
     hands.work().await;
     while hands.lanes.in_hand() > 0 {
         hands.finished().await;
@@ -61,6 +66,7 @@ pub async fn run(backend: Backend, setup: InboundSetup, shutdown: Shutdown) -> a
 struct Hands {
     backend: Backend,
     setup: InboundSetup,
+    words: Words,
     shutdown: Shutdown,
     lanes: Lanes<Webhook>,
     tasks: JoinSet<String>,
@@ -112,13 +118,18 @@ impl Hands {
                 true => Err("the process ended each time this was tried".to_owned()),
                 false => self.read(&envelope),
             };
+            // The other processes of the fleet may have been told of the source first.
+            if receives < MAX_RECEIVES && self.setup.sources.get(&envelope.source).is_none() {
+                held.done(Done::Not { again_in: UNTIL_KNOWN }).await;
+                continue;
+            }
             match read {
                 Ok(reading) => self.add(Webhook { envelope, reading, held: Arc::clone(&held) }),
                 Err(reason) if alone => return held::set_aside(&queue, held.receipt(), &reason).await,
                 Err(_) => {
                     let single = Enqueue { payload: envelope.encode(), ..Enqueue::default() };
                     let moved = queue.raw().enqueue(Topic::Inbound, single).await;
-                    held.done(moved.is_ok()).await;
+                    held.done(Done::of(moved.is_ok())).await;
                 }
             }
         }
@@ -140,13 +151,14 @@ impl Hands {
 
     fn start(&mut self, lane: String, webhook: Webhook) {
         let (backend, setup, shutdown) = (self.backend.clone(), self.setup.clone(), self.shutdown.clone());
+        let words = self.words.clone();
         self.tasks.spawn(async move {
-            let work = AssertUnwindSafe(applied(&backend, &setup, &webhook, &shutdown));
+            let work = AssertUnwindSafe(applied(&backend, &setup, &words, &webhook, &shutdown));
             let applied = work.catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!("the work on a webhook panicked; it will come again");
                 false
             });
-            webhook.held.done(applied).await;
+            webhook.held.done(Done::of(applied)).await;
             lane
         });
     }
@@ -162,9 +174,15 @@ impl Hands {
 }
 
 /// Makes a webhook take effect; false if it did not. An outage of the store is waited out.
-async fn applied(backend: &Backend, setup: &InboundSetup, webhook: &Webhook, shutdown: &Shutdown) -> bool {
+async fn applied(
+    backend: &Backend,
+    setup: &InboundSetup,
+    words: &Words,
+    webhook: &Webhook,
+    shutdown: &Shutdown,
+) -> bool {
     while !webhook.held.is_lost() {
-        let Err(error) = webhook.apply(backend, setup).await else { return true };
+        let Err(error) = webhook.apply(backend, setup, words).await else { return true };
         tracing::warn!(%error, "a webhook could not be applied; trying again");
         tokio::select! {
             biased;

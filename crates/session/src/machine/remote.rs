@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::people::Person;
 use super::{Outcome, Rejected};
 use crate::event::Draft;
 use crate::job::Job;
@@ -140,6 +141,10 @@ impl Session {
                 } else {
                     self.remote_ended(recorded, (reason, message), out, at, now);
                 }
+            }
+            Observation::Person { joined, id, name } => {
+                self.require(self.state.is_live() && !self.media.participants.is_empty(), "person")?;
+                self.tell_of(&Person { joined, id, name }, out, at);
             }
             Observation::Artifact { kind, failure } => self.heard_of(kind, failure, ours, out, now)?,
             Observation::Done => {

@@ -43,6 +43,10 @@ fn meaning<'a>(event: &str, text: &impl Fn(&str) -> Option<&'a str>) -> Meaning 
         "bot.recording" => Observation::Recording,
         "bot.leaving" => Observation::Leaving,
         "bot.done" => Observation::Done,
+        "participant_events.join" | "participant_events.leave" => match person(event, text) {
+            Some(person) => person,
+            None => return Meaning::Nothing,
+        },
         "manifest.completed" => artifact(ArtifactKind::Manifest, failed("manifest_status") || failed("status")),
         "manifest.skipped" => artifact(ArtifactKind::Manifest, true),
         "audio.processed" => artifact(ArtifactKind::Audio, failed("audio_status") || failed("status")),
@@ -56,6 +60,13 @@ fn meaning<'a>(event: &str, text: &impl Fn(&str) -> Option<&'a str>) -> Meaning 
             None => return Meaning::Nothing,
         },
     })
+}
+
+/// Who came or went. The shape is that of no other event, and has no status.
+fn person<'a>(event: &str, text: &impl Fn(&str) -> Option<&'a str>) -> Option<Observation> {
+    let of = |key: &str| text(&format!("data/participant/{key}"));
+    let name = of("full_name").or_else(|| of("name"))?.to_owned();
+    Some(Observation::Person { joined: event.ends_with(".join"), id: of("id").unwrap_or(&name).to_owned(), name })
 }
 
 /// Why it ended, if this says that it did.

@@ -80,14 +80,7 @@ pub(crate) async fn create_bot(
 
     let id = BotId::from_uuid(Uuid::now_v7());
     let transcript_id = TranscriptId::from_uuid(Uuid::new_v4());
-    let new = request.into_session(
-        caller.tenant,
-        id,
-        transcript_id,
-        state.retention,
-        state.rejoin,
-        state.runtimes.overflow_after,
-    );
+    let new = request.into_session(caller.tenant, id, transcript_id, state.retention, state.rejoin);
     let now = state.clock.now();
     let (session, outcome) = Session::create(new, now);
     let guard = CreateGuard { idempotency_key };

@@ -138,7 +138,7 @@ fn endpoints(config: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) ->
         if events.iter().any(|event| !event.as_str().is_some_and(|name| EVENTS.contains(&name))) {
             problems.add(&endpoint.path("events"), format_args!("expected only {}", EVENTS.join(", ")));
         }
-        let [joins, leaves] = EVENTS.map(|name| events.iter().any(|event| event == name));
+        let [joins, leaves] = EVENTS.map(|name| events.is_empty() || events.iter().any(|event| event == name));
         hooks.extend(url.map(|url| ParticipantHook { url, joins, leaves }));
     }
     hooks

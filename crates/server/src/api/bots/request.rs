@@ -6,14 +6,14 @@ use muster_hooks::guard::{Policy, is_loopback};
 use muster_platform::link;
 use muster_platform::pack::Packs;
 use muster_session::leave::LeavePolicy;
-use muster_session::{BotId, MediaPlan, Meeting, NewSession, Remote, TenantId, Timestamp, TranscriptId};
+use muster_session::{BotId, MediaPlan, Meeting, NewSession, TenantId, Timestamp, TranscriptId};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::super::body;
 use super::super::fields::{Fields, Problems};
 use super::{leave, media_plan};
-use crate::config::Runtimes;
+use crate::config::{Runs, Runtimes};
 use crate::engines::Engines;
 
 /// The name of a bot whose request has none.
@@ -76,8 +76,8 @@ pub struct CreateRequest {
     pub join_at: Option<Timestamp>,
     /// How long record and media are to be kept, if the request says so.
     pub retention: Option<Duration>,
-    /// It runs elsewhere.
-    pub remote: Option<Remote>,
+    /// Where it runs.
+    pub runs: Runs,
 }
 
 /// Reads a create request. Unknown fields are kept and not judged; `null` counts as absent.
@@ -93,8 +93,8 @@ pub fn parse(bytes: &[u8], rules: &Rules<'_>) -> Result<CreateRequest, Problems>
 
     let meeting = meeting(&fields, rules, p);
     let leave = leave::read(&fields, meeting.as_ref().map(|m| m.label.as_str()), p);
-    let remote = remote(&fields, rules, p);
-    let plan = media_plan::read(&fields, rules, remote.is_some(), p);
+    let runs = runs(&fields, rules, p);
+    let plan = media_plan::read(&fields, rules, matches!(runs, Runs::Elsewhere(_)), p);
     let bot_name = fields.text("bot_name", BOT_NAME_CHARS_MAX, p).map_or(DEFAULT_BOT_NAME, str::trim).to_owned();
     let callback_url = fields.url("callback_url", &WEB, rules.guard, p);
     let custom_attributes = attributes(&fields, p);
@@ -116,7 +116,7 @@ pub fn parse(bytes: &[u8], rules: &Rules<'_>) -> Result<CreateRequest, Problems>
         deduplication_key,
         join_at,
         retention: plan.retention,
-        remote,
+        runs,
         request,
     })
 }
@@ -131,8 +131,11 @@ impl CreateRequest {
         transcript_id: TranscriptId,
         retention: Duration,
         rejoin: bool,
-        overflow: Option<Duration>,
     ) -> NewSession {
+        let (remote, overflow) = match self.runs {
+            Runs::Here { overflow } => (None, overflow),
+            Runs::Elsewhere(remote) => (Some(remote), None),
+        };
         NewSession {
             id,
             tenant,
@@ -145,8 +148,8 @@ impl CreateRequest {
             media: self.media,
             deduplication_key: self.deduplication_key,
             rejoin,
-            overflow: overflow.filter(|_| self.remote.is_none()),
-            remote: self.remote,
+            overflow,
+            remote,
             join_at: self.join_at,
             transcript_id,
             retention: self.retention.unwrap_or(retention),
@@ -154,14 +157,21 @@ impl CreateRequest {
     }
 }
 
-fn remote(fields: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Option<Remote> {
+/// Where the bot runs. What is wrong with that is among the problems.
+fn runs(fields: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) -> Runs {
     let runtime = fields.text("runtime", RUNTIME_CHARS_MAX, problems);
     let bot = fields.text("runtime_bot_id", RUNTIME_CHARS_MAX, problems).map(str::to_owned);
+    let named = bot.is_some();
     match rules.runtimes.choose(rules.tenant, runtime, bot) {
-        Ok(remote) => remote,
+        Ok(runs) => {
+            if named && !matches!(&runs, Runs::Elsewhere(remote) if !remote.ours) {
+                problems.add("runtime_bot_id", "is for a bot that you have at the source that runtime names");
+            }
+            runs
+        }
         Err(expected) => {
             problems.add("runtime", expected);
-            None
+            Runs::Here { overflow: None }
         }
     }
 }

@@ -123,6 +123,10 @@ fn seconds(ms: u64) -> f64 {
 
 /// The index of a recording that is there.
 pub(super) async fn manifest(state: &ApiState, session: &Session) -> Result<Manifest, ApiError> {
+    if let Some(remote) = &session.remote {
+        let message = format!("There is no index of this recording: the bot ran at {}", remote.source);
+        return Err(ApiError::not_found(message));
+    }
     let prefix = recordings::prefix(&session.tenant, session.id);
     muster_recording::load_manifest(&state.storage, &prefix)
         .await

@@ -1,6 +1,9 @@
 //! Addresses that get the webhooks of every bot of a tenant.
 
+mod answer;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -13,8 +16,6 @@ use muster_hooks::deliver::TestResult;
 use muster_hooks::sign;
 use muster_session::{EndpointId, TenantId, Timestamp};
 use muster_store::{Disabled, Endpoint, EndpointSecret, StoreError};
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::auth::Caller;
@@ -22,6 +23,7 @@ use super::super::body;
 use super::super::error::{ApiError, Message};
 use super::super::openapi::requests::{ChangeEndpoint, CreateEndpoint, RotateSecret};
 use super::super::state::ApiState;
+use answer::{EndpointItem, EndpointWithSecret, Endpoints, Tested};
 use request::{Change, New, overlap};
 
 /// Endpoints of a tenant at the most: each event becomes a delivery to each.
@@ -30,61 +32,6 @@ const MAX_ENDPOINTS: usize = 50;
 const MAX_SECRETS: usize = 10;
 /// Races are with deliveries, which note how an endpoint is doing; they are short.
 const CONFLICT_RETRIES: u32 = 8;
-
-/// The tenant's endpoints.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Endpoints {
-    /// Oldest first.
-    webhook_endpoints: Vec<EndpointItem>,
-}
-
-/// An address that webhooks go to, whichever bot they are about.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EndpointItem {
-    endpoint_id: String,
-    url: String,
-    description: String,
-    /// Events it gets, by `event` or `bot_event`; one that ends with `*` stands for all that begin so. Empty: all.
-    events: Vec<String>,
-    created_at: String,
-    /// It gets nothing while this is true.
-    disabled: bool,
-    disabled_at: Option<String>,
-    disabled_reason: Option<String>,
-    /// No attempt has succeeded since this one failed.
-    failing_since: Option<String>,
-    /// Until then, secrets from before a rotation sign too.
-    old_secrets_until: Option<String>,
-}
-
-/// An endpoint with its secret.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EndpointWithSecret {
-    #[serde(flatten)]
-    endpoint: EndpointItem,
-    /// `whsec_…`: what its webhooks are signed with. In no other answer.
-    secret: String,
-}
-
-impl EndpointItem {
-    fn new(endpoint: Endpoint, now: Timestamp) -> Self {
-        let old = endpoint.secrets.iter().filter_map(|secret| secret.until).filter(|until| now < *until).max();
-        let (disabled_at, disabled_reason) =
-            endpoint.disabled.map(|disabled| (disabled.at.to_rfc3339(), disabled.reason)).unzip();
-        Self {
-            endpoint_id: endpoint.id.to_string(),
-            url: endpoint.url.to_string(),
-            description: endpoint.description,
-            events: endpoint.events,
-            created_at: endpoint.created_at.to_rfc3339(),
-            disabled: disabled_at.is_some(),
-            disabled_at,
-            disabled_reason,
-            failing_since: endpoint.failing_since.map(Timestamp::to_rfc3339),
-            old_secrets_until: old.map(Timestamp::to_rfc3339),
-        }
-    }
-}
 
 /// The caller's own endpoint of the path: another tenant's is as unknown as none.
 #[derive(Debug)]
@@ -246,18 +193,6 @@ pub(crate) async fn rotate_secret(
     Ok(Json(EndpointWithSecret { endpoint: EndpointItem::new(endpoint, state.clock.now()), secret }))
 }
 
-/// How a test of an endpoint ended.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Tested {
-    /// It answered with a 2xx.
-    delivered: bool,
-    /// Null if there was no answer.
-    http_status: Option<u16>,
-    latency_ms: u64,
-    /// First part of the answer, or what went wrong.
-    detail: String,
-}
-
 /// Sends a webhook endpoint the event `webhook.test`, once
 ///
 /// Whatever events it takes, and even while it is disabled. Neither the ledger nor the endpoint's record of failures has it.
@@ -332,59 +267,5 @@ impl Change {
             Some(false) => (endpoint.disabled, endpoint.failing_since) = (None, None),
             Some(true) | None => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
-
-    fn endpoint() -> Endpoint {
-        Endpoint {
-            id: EndpointId::from_uuid(Uuid::nil()),
-            tenant: TenantId::new("t"),
-            version: 1,
-            url: "https://example.com/".parse().unwrap(),
-            description: String::new(),
-            events: Vec::new(),
-            secrets: vec![EndpointSecret { secret: "whsec_0".into(), until: None }],
-            created_at: NOW,
-            failing_since: None,
-            disabled: None,
-        }
-    }
-
-    #[test]
-    fn secrets_overlap_and_end() {
-        let mut endpoint = endpoint();
-        let hour = Duration::from_secs(3_600);
-        rotate(&mut endpoint, "whsec_1", hour, NOW).unwrap();
-        rotate(&mut endpoint, "whsec_2", 2 * hour, NOW).unwrap();
-        let at = |time| endpoint.secrets_at(time).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(at(NOW), ["whsec_2", "whsec_1", "whsec_0"]);
-        assert_eq!(at(NOW + hour), ["whsec_2", "whsec_1"], "a later rotation lengthens nothing");
-        assert_eq!(at(NOW + 2 * hour), ["whsec_2"]);
-        rotate(&mut endpoint, "whsec_3", Duration::ZERO, NOW).unwrap();
-        assert_eq!(endpoint.secrets_at(NOW).collect::<Vec<_>>(), ["whsec_3"]);
-        for _ in 1..MAX_SECRETS {
-            rotate(&mut endpoint, "whsec_n", hour, NOW).unwrap();
-        }
-        assert!(rotate(&mut endpoint, "whsec_n", hour, NOW).is_err());
-        rotate(&mut endpoint, "whsec_n", hour, NOW + hour).unwrap();
-    }
-
-    #[test]
-    fn disabling_twice_keeps_the_first_reason_and_enabling_clears_the_record() {
-        let change = |disabled| Change { url: None, events: None, description: None, disabled: Some(disabled) };
-        let mut endpoint = endpoint();
-        endpoint.failing_since = Some(NOW);
-        let failed = Disabled { at: NOW, reason: "failed for 5 days".into() };
-        endpoint.disabled = Some(failed.clone());
-        change(true).apply(&mut endpoint, NOW + Duration::from_secs(1));
-        assert_eq!(endpoint.disabled, Some(failed));
-        change(false).apply(&mut endpoint, NOW);
-        assert_eq!((endpoint.disabled, endpoint.failing_since), (None, None));
     }
 }

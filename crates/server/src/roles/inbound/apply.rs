@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::InboundSetup;
 use super::held::Held;
+use super::words::Words;
 use crate::inbound::Envelope;
 use crate::roles::{Backend, Observed};
 
@@ -44,7 +45,7 @@ impl Webhook {
     }
 
     /// Makes it take effect, unless it has. An error is one of the store's, and another try may help.
-    pub(super) async fn apply(&self, backend: &Backend, setup: &InboundSetup) -> Result<(), StoreError> {
+    pub(super) async fn apply(&self, backend: &Backend, setup: &InboundSetup, words: &Words) -> Result<(), StoreError> {
         let session = match self.session(backend).await? {
             Ok(session) => session,
             Err(why) => {
@@ -58,7 +59,7 @@ impl Webhook {
         match &self.reading.meaning {
             Meaning::Nothing => self.keep(backend, setup, Some(&session), InboxOutcome::Unknown, "").await,
             Meaning::Words => {
-                self.pass_on(setup, &session).await;
+                self.pass_on(words, &session);
                 Ok(())
             }
             Meaning::Observed(observation) => self.observe(backend, setup, &session, observation).await,
@@ -148,11 +149,11 @@ impl Webhook {
     }
 
     /// Live words go on to their receiver as they would from a bot of ours: at once or not at all, and not into the ledger.
-    async fn pass_on(&self, setup: &InboundSetup, session: &Session) {
+    fn pass_on(&self, words: &Words, session: &Session) {
         let Some(url) = &session.media.live_transcription else { return };
         let Ok(Value::Object(mut body)) = serde_json::from_slice(&self.envelope.body) else { return };
         body.insert("bot_id".to_owned(), session.id.to_string().into());
         body.insert("custom_attributes".to_owned(), Value::Object(session.custom_attributes.clone()));
-        muster_transcript::live::post(&setup.client, url, &Value::Object(body)).await;
+        words.pass_on(session.id, url.clone(), Value::Object(body));
     }
 }

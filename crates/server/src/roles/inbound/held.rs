@@ -1,7 +1,7 @@
 //! A message, held while its webhooks are worked on, and settled after the last of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use muster_queue::{JobQueue, QueueError, Receipt};
@@ -12,13 +12,33 @@ pub(super) const LEASE: Duration = Duration::from_secs(20);
 /// Pause before what did not take effect comes again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What became of a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// It took effect, or has nothing to.
+    Yes,
+    /// It is to come again.
+    Not {
+        /// Not before this has passed.
+        again_in: Duration,
+    },
+}
+
+impl Done {
+    /// By whether it took effect.
+    pub(super) const fn of(took_effect: bool) -> Self {
+        if took_effect { Self::Yes } else { Self::Not { again_in: RETRY } }
+    }
+}
+
 /// A message in hand.
 #[derive(Debug)]
 pub(super) struct Held {
     queue: JobQueue,
     receipt: Receipt,
     left: AtomicUsize,
-    failed: AtomicBool,
+    /// Milliseconds until it is to come again; 0 if it is not.
+    again_ms: AtomicU64,
     lost: Arc<AtomicBool>,
     /// Until it is dropped.
     _lease: AbortOnDropHandle<()>,
@@ -34,8 +54,8 @@ impl Held {
             tracing::warn!("webhooks are somebody else's by now");
             flag.store(true, Ordering::Relaxed);
         });
-        let (left, failed) = (AtomicUsize::new(webhooks), AtomicBool::new(false));
-        Self { queue, receipt, left, failed, lost, _lease: AbortOnDropHandle::new(lease) }
+        let (left, again_ms) = (AtomicUsize::new(webhooks), AtomicU64::new(0));
+        Self { queue, receipt, left, again_ms, lost, _lease: AbortOnDropHandle::new(lease) }
     }
 
     pub(super) const fn receipt(&self) -> &Receipt {
@@ -48,16 +68,17 @@ impl Held {
     }
 
     /// One of its webhooks is done with. After the last of them it is settled: those that took effect do not do so again.
-    pub(super) async fn done(&self, took_effect: bool) {
-        if !took_effect {
-            self.failed.store(true, Ordering::Relaxed);
+    pub(super) async fn done(&self, done: Done) {
+        if let Done::Not { again_in } = done {
+            let again_ms = u64::try_from(again_in.as_millis()).unwrap_or(u64::MAX).max(1);
+            self.again_ms.fetch_max(again_ms, Ordering::Relaxed);
         }
         if self.left.fetch_sub(1, Ordering::AcqRel) != 1 || self.is_lost() {
             return;
         }
-        match self.failed.load(Ordering::Relaxed) {
-            false => log(self.queue.ack(&self.receipt).await, "settled"),
-            true => log(self.queue.release(&self.receipt, RETRY).await, "released"),
+        match self.again_ms.load(Ordering::Relaxed) {
+            0 => log(self.queue.ack(&self.receipt).await, "settled"),
+            again => log(self.queue.release(&self.receipt, Duration::from_millis(again)).await, "released"),
         }
     }
 }

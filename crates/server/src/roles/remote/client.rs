@@ -212,6 +212,13 @@ fn body(session: &Session, callback: &Url) -> Value {
     body.insert("bot_name".to_owned(), session.bot_name.clone().into());
     body.insert("callback_url".to_owned(), callback.as_str().into());
     body.insert("custom_attributes".to_owned(), Value::Object(attributes));
+    if !session.media.participants.is_empty()
+        && let Some(config) = body.get_mut("recording_config").and_then(Value::as_object_mut)
+    {
+        let events = ["participant_events.join", "participant_events.leave"];
+        let endpoint = json!({"type": "webhook", "url": callback.as_str(), "events": events});
+        config.insert("realtime_endpoints".to_owned(), json!([endpoint]));
+    }
     if session.media.live_transcription.is_some() {
         body.insert("live_transcription_required".to_owned(), json!({ "webhook_url": callback.as_str() }));
     }
