@@ -77,6 +77,9 @@ pub enum Job {
         source: String,
         /// The bot's id there.
         remote: String,
+        /// Times it was tried in vain.
+        #[serde(default)]
+        tries: u32,
     },
 }
 

@@ -286,12 +286,14 @@ impl Session {
     /// only for transcripts that were asked for since.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
+        if let Some(deadline) = self.remote_deadline() {
+            return Some(deadline);
+        }
         Some(match self.state {
             State::Scheduled | State::MediaExpired => return None,
             State::Done => return self.added_transcripts().filter_map(TranscriptRecord::deadline).min(),
             State::Queued if self.lost.is_some() => self.since + REJOIN_WAIT,
             State::Queued => self.since + QUEUE_WAIT,
-            State::Joining if self.remote.is_some() => self.since + remote::REMOTE_JOIN_WAIT,
             State::Joining => self.since + JOIN_WAIT,
             State::WaitingRoom => self.since + self.leave.lobby() + GRACE,
             State::InMeeting | State::Recording => {
@@ -388,8 +390,10 @@ impl Session {
                 }
             }
             State::Queued | State::Joining if self.remote.is_some() => {
-                let reason = EndReason::RemoteFailed;
-                self.terminate(reason, reason.message().to_owned(), out, now, now);
+                self.give_up_remote(EndReason::RemoteFailed.message().to_owned(), out, now);
+            }
+            state if state.is_live() && self.remote.as_ref().is_some_and(|remote| !remote.ours) => {
+                self.give_up_remote(EndReason::RemoteFailed.message().to_owned(), out, now);
             }
             State::Queued => {
                 let reason = EndReason::NoCapacity;

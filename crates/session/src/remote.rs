@@ -36,7 +36,8 @@ impl Remote {
     /// A bot that its caller has there; its id there says which webhooks are meant, if they do not say ours.
     #[must_use]
     pub fn theirs(source: impl Into<String>, bot: Option<String>) -> Self {
-        Self { source: source.into(), bot, ours: false, seen_at: None, settled: Vec::new(), done: false }
+        let source = source.into();
+        Self { source, bot, ours: false, seen_at: None, settled: Vec::new(), done: false }
     }
 }
 
@@ -52,7 +53,10 @@ pub enum Observation {
     /// Capturing.
     Recording,
     /// On its way out.
-    Leaving,
+    Leaving {
+        /// Why, if that is said already.
+        why: Option<EndReason>,
+    },
     /// Out of the call.
     Ended {
         /// Why, in our words.

@@ -6,12 +6,15 @@
 //!
 //! Those who wait do so in order for each host. The next slot goes to the tenant that has the fewest calls under way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod state;
+
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use muster_session::{TenantId, Timestamp};
 
-use super::circuit::{Admission, Circuit, Verdict};
+use self::state::{Asked, At, HostState, Line, TenantState};
+use super::circuit::{Admission, Verdict};
 use super::host::Host;
 use super::pace::Pace;
 
@@ -65,51 +68,6 @@ pub(super) enum Told {
 /// Number of somebody who asked.
 pub(super) type Ticket = u64;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
-    Waiting,
-    Quick,
-    Slow,
-    Cut,
-}
-
-#[derive(Clone, Debug)]
-struct Asked {
-    tenant: TenantId,
-    host: Host,
-    at: At,
-    lasted: bool,
-    probe: bool,
-    /// Does not ask the circuit.
-    overdue: bool,
-}
-
-#[derive(Debug, Default)]
-struct HostState {
-    circuit: Circuit,
-    calls: usize,
-    slow: bool,
-    waiting: BTreeMap<TenantId, BTreeSet<Ticket>>,
-    /// What [`Line`]s know of it: which line, whose, and the first who waits.
-    fronts: Vec<(bool, TenantId, Ticket)>,
-    used: Timestamp,
-}
-
-impl HostState {
-    fn is_idle(&self) -> bool {
-        self.calls == 0 && self.waiting.is_empty()
-    }
-}
-
-#[derive(Debug, Default)]
-struct TenantState {
-    calls: usize,
-    waiting: BTreeSet<Ticket>,
-}
-
-/// The first who waits for each host that may be called, by tenant.
-type Line = BTreeMap<TenantId, BTreeMap<Ticket, Host>>;
-
 /// All of it.
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -118,7 +76,9 @@ pub(super) struct Slots {
     hosts: HashMap<Host, HostState>,
     tenants: HashMap<TenantId, TenantState>,
     quick: usize,
-    slow: BTreeSet<Ticket>,
+    /// By the order in which they began.
+    slow: BTreeMap<u64, Ticket>,
+    begun: u64,
     /// Hosts that take a slot, and those that take a place for slow ones.
     lines: [Line; 2],
     waiting: usize,
@@ -136,7 +96,8 @@ impl Slots {
             hosts: HashMap::new(),
             tenants: HashMap::new(),
             quick: 0,
-            slow: BTreeSet::new(),
+            slow: BTreeMap::new(),
+            begun: 0,
             lines: [Line::new(), Line::new()],
             waiting: 0,
             next: 0,
@@ -165,8 +126,15 @@ impl Slots {
         state.waiting.entry(tenant.clone()).or_default().insert(ticket);
         self.tenants.entry(tenant.clone()).or_default().waiting.insert(ticket);
         self.waiting += 1;
-        let asked =
-            Asked { tenant: tenant.clone(), host: host.clone(), at: At::Waiting, lasted: false, probe, overdue };
+        let asked = Asked {
+            tenant: tenant.clone(),
+            host: host.clone(),
+            at: At::Waiting,
+            begun: 0,
+            lasted: false,
+            probe,
+            overdue,
+        };
         self.asked.insert(ticket, asked);
         self.refresh(host);
         self.fill();
@@ -184,15 +152,15 @@ impl Slots {
             return;
         }
         asked.at = At::Slow;
-        let host = asked.host.clone();
+        let (host, begun) = (asked.host.clone(), asked.begun);
         self.quick -= 1;
         if self.slow.len() >= self.limits.slow
-            && let Some(oldest) = self.slow.pop_first()
+            && let Some((_, oldest)) = self.slow.pop_first()
         {
             self.asked.get_mut(&oldest).expect("what has a place is known").at = At::Cut;
             self.told.push((oldest, Told::Cut));
         }
-        self.slow.insert(ticket);
+        self.slow.insert(begun, ticket);
         self.mark(&host, true);
         self.fill();
     }
@@ -204,10 +172,10 @@ impl Slots {
             self.leave(ticket, now);
             return;
         }
-        let Asked { tenant, host, at, lasted, probe, .. } = self.asked.remove(&ticket).expect("it was there");
+        let Asked { tenant, host, at, begun, lasted, probe, .. } = self.asked.remove(&ticket).expect("it was there");
         match at {
             At::Quick => self.quick -= 1,
-            At::Slow => drop(self.slow.remove(&ticket)),
+            At::Slow => drop(self.slow.remove(&begun)),
             At::Cut | At::Waiting => {}
         }
         self.pace.ended(now);
@@ -258,11 +226,13 @@ impl Slots {
     fn grant(&mut self, ticket: Ticket, slow: bool) {
         let host = self.unqueue(ticket).expect("who is first in line waits");
         let asked = self.asked.get_mut(&ticket).expect("who waits is known");
+        self.begun += 1;
+        asked.begun = self.begun;
         asked.at = if slow { At::Slow } else { At::Quick };
         self.tenants.entry(asked.tenant.clone()).or_default().calls += 1;
         self.hosts.entry(host.clone()).or_default().calls += 1;
         if slow {
-            self.slow.insert(ticket);
+            self.slow.insert(asked.begun, ticket);
         } else {
             self.quick += 1;
         }

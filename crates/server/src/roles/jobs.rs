@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use muster_queue::JobDelivery;
+use muster_queue::{JobDelivery, QueueError};
 use muster_session::job::{Job, Topic};
 use muster_store::StoreError;
 use tokio::sync::Semaphore;
@@ -22,7 +22,9 @@ const QUEUE_RETRY: Duration = Duration::from_secs(1);
 /// Pause before another try at what failed.
 const RETRY: Duration = Duration::from_secs(5);
 /// After this many receives a failure is final.
-const MAX_RECEIVES: u32 = 4;
+const TRIES: u32 = 4;
+/// More receives mean that whoever has it dies of it. Not all of them need have been a try: an answer may be lost on its way.
+const MAX_RECEIVES: u32 = 10;
 
 /// What is done with the jobs of a topic. Idempotent: a job may come again after it was done.
 #[async_trait]
@@ -87,7 +89,7 @@ async fn settle<W: Work>(backend: &Backend, work: &W, delivery: JobDelivery, shu
         }
         return;
     }
-    let last = delivery.receives >= MAX_RECEIVES;
+    let last = delivery.receives >= TRIES;
     let working = through_outages(backend, work, &delivery.job, last, shutdown);
     let result = tokio::select! {
         biased;
@@ -114,7 +116,7 @@ async fn settle<W: Work>(backend: &Backend, work: &W, delivery: JobDelivery, shu
     }
 }
 
-/// The work of one job, again while the store is out of reach, until shutdown: that is nobody's failure, and does not count as
+/// The work of one job, again while store or queue are out of reach, until shutdown: that is nobody's failure, and does not count as
 /// a try.
 async fn through_outages<W: Work>(
     backend: &Backend,
@@ -126,7 +128,7 @@ async fn through_outages<W: Work>(
     loop {
         match work.step(backend, job, last).await {
             Err(error) if is_outage(&error) => {
-                tracing::warn!(bot = %job.bot(), error = format!("{error:#}"), "the store does not answer; trying again");
+                tracing::warn!(bot = %job.bot(), error = format!("{error:#}"), "a backend does not answer; trying again");
                 tokio::select! {
                     biased;
                     () = shutdown.ended() => return Err(error),
@@ -144,6 +146,7 @@ fn is_outage(error: &anyhow::Error) -> bool {
             ApplyError::Store(error) => Some(error),
             _ => None,
         });
-        matches!(store, Some(StoreError::Unavailable { .. }))
+        let queue = cause.downcast_ref::<QueueError>();
+        matches!(store, Some(StoreError::Unavailable { .. })) || matches!(queue, Some(QueueError::Unavailable { .. }))
     })
 }

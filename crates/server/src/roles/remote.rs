@@ -7,15 +7,17 @@ mod client;
 mod fetch;
 mod look;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
 use muster_hooks::guard::Policy;
 use muster_session::job::{Job, Topic};
-use muster_session::{BotId, EndReason, Input, Session, State, Timestamp};
+use muster_session::{BotId, Input, Session, State, Timestamp};
 use object_store::ObjectStore;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::jobs::{self, Work};
@@ -32,6 +34,12 @@ const FETCH: Duration = Duration::from_secs(15);
 /// Shortest and longest pause before another try at a service in trouble.
 const RETRY: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
 const CONCURRENCY: usize = 16;
+/// Recordings that are fetched at a time.
+const DOWNLOADS: usize = 4;
+/// A bot that was not let in before its session ended is looked after for so long: it may be let in yet.
+const LINGERS: Duration = Duration::from_secs(3_600);
+/// Times that deleting is tried, with growing pauses: about four days.
+const FORGET_TRIES: u32 = 100;
 
 /// Everything this role needs besides the backend.
 #[derive(Clone, Debug)]
@@ -50,6 +58,40 @@ pub struct RemoteSetup {
     pub link_secret: Arc<[u8]>,
     /// Bots that no worker takes within the time that their sessions name may be sent there.
     pub overflow: bool,
+    /// What this process is at.
+    pub at_work: AtWork,
+}
+
+/// Keeps one bot from being tended twice at a time, and long downloads from holding up everything else. Clones share it.
+#[derive(Clone, Debug)]
+pub struct AtWork {
+    bots: Arc<Mutex<HashSet<BotId>>>,
+    downloads: Arc<Semaphore>,
+}
+
+impl Default for AtWork {
+    fn default() -> Self {
+        Self { bots: Arc::default(), downloads: Arc::new(Semaphore::new(DOWNLOADS)) }
+    }
+}
+
+/// A bot that is tended; until it is dropped.
+struct Tended {
+    at_work: AtWork,
+    bot: BotId,
+}
+
+impl Drop for Tended {
+    fn drop(&mut self) {
+        self.at_work.bots.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.bot);
+    }
+}
+
+impl AtWork {
+    fn begin(&self, bot: BotId) -> Option<Tended> {
+        let fresh = self.bots.lock().unwrap_or_else(PoisonError::into_inner).insert(bot);
+        fresh.then(|| Tended { at_work: self.clone(), bot })
+    }
 }
 
 /// Runs until shutdown; running jobs are finished first.
@@ -68,9 +110,16 @@ impl Work for RemoteSetup {
     async fn step(&self, backend: &Backend, job: &Job, _last: bool) -> anyhow::Result<()> {
         match job {
             Job::Tend { bot } => self.tend(backend, *bot).await,
-            Job::Forget { remote, .. } => match self.client.delete(remote).await {
-                Ok(()) => Ok(()),
-                Err(trouble) => Err(trouble).context("deleting what the service keeps of a bot"),
+            Job::Forget { bot, source, remote, tries } => match self.client.delete(remote).await {
+                Err(Trouble::Later { why, .. }) if *tries < FORGET_TRIES => {
+                    tracing::warn!(%bot, source, why, "what a service keeps of a bot is not deleted; trying again");
+                    let pause = Duration::from_secs(10 << (*tries).min(8)).min(Duration::from_secs(3_600));
+                    let (source, remote) = (source.clone(), remote.clone());
+                    let again = Job::Forget { bot: *bot, source, remote, tries: tries + 1 };
+                    let key = format!("forget:{bot}:{tries}");
+                    backend.queue.send(&again, pause, Some(key)).await.context("asking to try again")
+                }
+                result => result.context("deleting what the service keeps of a bot"),
             },
             _ => Ok(()),
         }
@@ -82,6 +131,10 @@ impl Work for RemoteSetup {
 
 impl RemoteSetup {
     async fn tend(&self, backend: &Backend, bot: BotId) -> anyhow::Result<()> {
+        let Some(_tended) = self.at_work.begin(bot) else {
+            // Somebody is at it; what it does not see yet is looked at after.
+            return self.come_back(backend, bot, RETRY[0]).await;
+        };
         let Some(mut session) = backend.store.get(bot).await.context("reading the session")? else { return Ok(()) };
         if session.state == State::Queued {
             let input = match &session.remote {
@@ -98,11 +151,11 @@ impl RemoteSetup {
         };
         let again = match (session.state, &remote.bot) {
             // Handed over just now: its own job comes.
-            (State::Scheduled | State::Queued | State::MediaExpired, _) => None,
-            (State::Joining, None) => self.ask(backend, &session).await?,
-            (_, None) => None,
+            (State::Scheduled | State::Queued | State::MediaExpired, _) | (State::Done, None) => None,
+            // Its webhooks may come before the answer that has its id.
+            (_, None) => self.ask(backend, &session).await?,
             (State::Processing, Some(there)) => self.fetch(backend, &session, there).await?,
-            (State::Done, Some(there)) => self.left_behind(&session, there).await,
+            (State::Done, Some(there)) => self.left_behind(backend, &session, there).await,
             (_, Some(there)) => self.look(backend, &session, &remote, there).await?,
         };
         match again {
@@ -117,7 +170,10 @@ impl RemoteSetup {
         let input = match self.client.create(session, &callback).await {
             Ok(bot) => {
                 tracing::info!(bot = %session.id, remote = bot, source = self.source, "bot sent");
-                Input::Sent { bot }
+                if applied(backend.apply(session.id, Input::Sent { bot: bot.clone() }).await)?.is_none() {
+                    self.superfluous(backend, session.id, &bot).await?;
+                }
+                return Ok(None);
             }
             Err(Trouble::Refused(why)) => {
                 tracing::warn!(bot = %session.id, source = self.source, why, "the service refused a bot");
@@ -133,13 +189,33 @@ impl RemoteSetup {
         Ok(None)
     }
 
-    /// A bot that was given up here may still be in its call there.
-    async fn left_behind(&self, session: &Session, there: &str) -> Option<Duration> {
-        let given_up = session.end.as_ref().is_some_and(|end| end.reason == EndReason::RemoteFailed);
-        if given_up && let Err(error) = self.client.remove(there).await {
-            tracing::warn!(bot = %session.id, %error, "a bot that was given up may still be in its call");
+    /// The service has a bot of this session that is not the one we know, and nobody wants it.
+    async fn superfluous(&self, backend: &Backend, bot: BotId, there: &str) -> anyhow::Result<()> {
+        let session = backend.store.get(bot).await.context("reading the session")?;
+        let known = session.and_then(|session| session.remote?.bot);
+        if known.as_deref() == Some(there) {
+            return Ok(());
         }
-        None
+        tracing::warn!(%bot, remote = there, "the service made a bot twice, or too late; it is told to leave");
+        self.client.remove(there).await.context("removing a bot that nobody wants")
+    }
+
+    /// A bot that was not let in before its session ended may be in its call by now, or in the lobby yet.
+    async fn left_behind(&self, backend: &Backend, session: &Session, there: &str) -> Option<Duration> {
+        let ended = session.ended_at.unwrap_or(session.updated_at);
+        if session.was_admitted() || backend.clock.now().since(ended) > LINGERS {
+            return None;
+        }
+        match self.client.details(there).await {
+            Ok(details) if fetch::is_running(&details) => {
+                if let Err(error) = self.client.remove(there).await {
+                    tracing::warn!(bot = %session.id, %error, "a bot that was given up may still be there; trying again");
+                }
+                Some(LOOK)
+            }
+            Ok(_) | Err(Trouble::Refused(_)) => None,
+            Err(Trouble::Later { .. }) => Some(LOOK),
+        }
     }
 
     /// One look at a time, however many asked for one: the key is that of the moment.

@@ -81,6 +81,7 @@ pub(super) fn remote(supervisor: &mut Supervisor, process: &Process, public_url:
         public_url: public_url.clone(),
         link_secret: Arc::clone(&process.link_secret),
         overflow: process.config.runtimes.overflow_after.is_some(),
+        at_work: roles::remote::AtWork::default(),
     };
     let (backend, shutdown) = (process.backend.clone(), process.shutdown.clone());
     supervisor.run("remote", OnFailure::Restart, move || {

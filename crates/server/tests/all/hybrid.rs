@@ -18,18 +18,24 @@ async fn a_bot_runs_in_the_other_cloud_and_its_caller_sees_one_api() {
         .expect("MUSTER_TEST_WHISPER_URL names a speech-to-text server: run `make test`, which starts one");
     let second = Server::start(&format!("[transcription]\nurl = {whisper:?}\nlanguage = \"en\"\n"));
     let server = Server::start(&first(&second, ""));
-    let (hook, words) = (Receiver::start().await, Receiver::start().await);
-    let people = json!([{"id": "ada", "name": "Ada", "speaks": [{"at": 1.0, "wav_base64": say("en-us", ADA)}]}]);
-    let link = second.room("hybrid", json!({"participants": people})).await;
+    let (hook, words, people) = (Receiver::start().await, Receiver::start().await, Receiver::start().await);
+    let ada = json!([{"id": "ada", "name": "Ada", "speaks": [{"at": 1.0, "wav_base64": say("en-us", ADA)}]}]);
+    let link = second.room("hybrid", json!({"participants": ada})).await;
     let request = json!({
         "meeting_link": link, "callback_url": hook.url, "custom_attributes": {"case": "e2e"}, "runtime": "meetstream",
         "live_transcription_required": {"webhook_url": words.url},
-        "recording_config": {"transcript": {"provider": {"meetstream_streaming": {}}}},
+        "recording_config": {
+            "transcript": {"provider": {"meetstream_streaming": {}}},
+            "realtime_endpoints": [{"type": "webhook", "url": people.url}],
+        },
     });
     let bot = server.create(request).await;
     // Live words pass through the first, too.
     let posts = words.until(&bot, "live words", |posts| text(posts, "Ada").split_whitespace().count() >= 6).await;
     assert!(posts.iter().all(|post| post["custom_attributes"] == json!({"case": "e2e"})), "{posts:?}");
+    let came = people.until(&bot, "Ada's coming", |all| !all.is_empty()).await;
+    assert_eq!(came[0]["data"]["data"]["participant"]["name"], "Ada");
+    assert_eq!((&came[0]["custom_attributes"], came.len()), (&json!({"case": "e2e"}), 1), "{came:?}");
     second.act("hybrid", json!({"do": "end"})).await;
     let seen = hook.done(&bot).await;
     assert_lawful(&seen);

@@ -74,6 +74,20 @@ async fn outcomes(server: &Server) -> BTreeMap<String, u64> {
     counts.map(|count| (count["outcome"].as_str().unwrap().to_owned(), count["count"].as_u64().unwrap())).collect()
 }
 
+/// Waits until the inbox has so many entries.
+async fn until_outcomes(server: &Server, entries: u64) -> BTreeMap<String, u64> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        let found = outcomes(server).await;
+        if found.values().sum::<u64>() >= entries {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited {PATIENCE:?} for {entries} entries: {found:?}");
+        ticks.tick().await;
+    }
+}
+
 #[tokio::test]
 async fn a_bot_that_its_caller_has_elsewhere_is_told_of_as_if_it_were_ours() {
     let (server, hook) = (Server::start(CONFIG), Receiver::start().await);
@@ -99,11 +113,7 @@ async fn a_bot_that_its_caller_has_elsewhere_is_told_of_as_if_it_were_ours() {
     assert_eq!(send(&server.alike(), "cloud", "a-secret", &event(&nobody, 1, "bot.inmeeting", "InMeeting")).await, 200);
     assert_eq!(send(&server.alike(), "cloud", SECRET, &event(&bot, 101, "bot.done", "Done")).await, 401);
     assert_eq!(send(&server.alike(), "nobody", "a-secret", &json!({})).await, 404);
-    let mut found = BTreeMap::new();
-    while found.len() < 4 {
-        found = outcomes(&server).await;
-        tokio::task::yield_now().await;
-    }
+    let found = until_outcomes(&server, 11).await;
     // With its recording there was nothing more to wait for: that the service is done was no news.
     let want = [("applied", 7), ("late", 2), ("no_session", 1), ("unknown", 1)];
     assert_eq!(found, want.map(|(name, count)| (name.to_owned(), count)).into());
@@ -125,9 +135,16 @@ async fn what_cannot_be_read_is_set_aside_and_can_be_tried_again() {
     let letter = &letters["dead_letters"][0];
     assert_eq!(letter["topic"], "inbound");
     assert_eq!((&letter["job"]["source"], &letter["job"]["body"]), (&json!("cloud"), &json!(body)));
-    let id = letter["id"].as_str().unwrap();
+    let id = letter["id"].as_str().unwrap().to_owned();
     let (status, _) = server.call("POST", &format!("/api/v1/dead_letters/inbound/{id}/requeue"), None).await;
     assert_eq!(status, 200);
+    // It is no better the second time, and set aside again, as another letter.
+    let again =
+        |letters: &Value| letters["dead_letters"].as_array().is_some_and(|all| all.iter().any(|one| one["id"] != *id));
+    while !again(&letters) {
+        letters = server.get("/api/v1/dead_letters").await;
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -211,12 +228,9 @@ async fn killing_the_server_amid_twenty_thousand_webhooks_loses_and_doubles_none
         }
     }
     println!("{before} of {WEBHOOKS} were acknowledged before the kill");
+    assert!((WEBHOOKS / 2..WEBHOOKS).contains(&before), "the kill came in the middle");
     // Every one is in the inbox, once: its key is its own.
-    let mut outcomes_now = BTreeMap::new();
-    while outcomes_now.values().sum::<u64>() < WEBHOOKS as u64 {
-        outcomes_now = outcomes(&server).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let outcomes_now = until_outcomes(&server, WEBHOOKS as u64).await;
     assert_eq!(outcomes_now.values().sum::<u64>(), WEBHOOKS as u64, "{outcomes_now:?}");
     assert_eq!(outcomes_now["unknown"], (WEBHOOKS - CALL.len() * BOTS) as u64);
     assert_eq!(outcomes_now.get("no_session"), None);

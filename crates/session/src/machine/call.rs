@@ -130,6 +130,7 @@ impl Session {
         match self.state {
             // Nobody runs it yet: it is over at once. A worker that holds a stale job finds it out by its state.
             State::Scheduled | State::Queued => {
+                self.require(self.remote.as_ref().is_none_or(|remote| remote.ours), "stop")?;
                 let (reason, message) = (EndReason::LeaveRequested, EndReason::LeaveRequested.message());
                 self.stop_requested = Some(now);
                 self.leaving(reason, message.to_owned(), out, now, now);

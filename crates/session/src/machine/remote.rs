@@ -9,11 +9,17 @@ use crate::event::Draft;
 use crate::job::Job;
 use crate::retry::MAX_ATTEMPTS;
 use crate::{
-    Artifact, ArtifactKind, ArtifactState, EndReason, Observation, Remote, Session, State, Terminal, Timestamp,
+    Artifact, ArtifactKind, ArtifactState, End, EndReason, Observation, Remote, Session, State, Terminal, Timestamp,
 };
 
 /// Longest time from asking for a bot elsewhere to lobby or admission, its tries there included.
-pub(super) const REMOTE_JOIN_WAIT: Duration = Duration::from_secs(1_800);
+const JOIN_WAIT: Duration = Duration::from_secs(1_800);
+/// Longest way out: that it is over may be said late, or found by a look.
+const LEAVE_WAIT: Duration = Duration::from_secs(900);
+/// A bot that its caller has elsewhere keeps the rules of that place, which nobody told us. So long nothing was heard of it.
+const SILENCE: Duration = Duration::from_secs(24 * 3_600);
+/// Pause before a look at a bot that says that it leaves.
+const LOOK_AT_LEAVING: Duration = Duration::from_secs(20);
 
 impl Session {
     /// The job goes to whoever runs the bot; for one that its caller runs there is nothing to do but to listen.
@@ -32,7 +38,7 @@ impl Session {
     pub(super) fn forget_remote(&self, out: &mut Outcome) {
         let Some(remote) = self.remote.as_ref().filter(|remote| remote.ours) else { return };
         if let Some(there) = remote.bot.clone() {
-            let job = Job::Forget { bot: self.id, source: remote.source.clone(), remote: there };
+            let job = Job::Forget { bot: self.id, source: remote.source.clone(), remote: there, tries: 0 };
             out.jobs.push((job, Duration::ZERO));
         }
     }
@@ -41,6 +47,21 @@ impl Session {
     pub(super) fn tend(&self, out: &mut Outcome) {
         if self.remote.as_ref().is_some_and(|remote| remote.ours) {
             out.jobs.push((Job::Tend { bot: self.id }, Duration::ZERO));
+        }
+    }
+
+    /// When a state of a bot elsewhere has lasted too long, where that differs from those of our own.
+    pub(super) fn remote_deadline(&self) -> Option<Timestamp> {
+        let remote = self.remote.as_ref()?;
+        match self.state {
+            State::Queued | State::Joining | State::WaitingRoom | State::InMeeting | State::Recording
+                if !remote.ours =>
+            {
+                Some(self.since + SILENCE)
+            }
+            State::Joining => Some(self.since + JOIN_WAIT),
+            State::Leaving => Some(self.since + LEAVE_WAIT),
+            _ => None,
         }
     }
 
@@ -73,9 +94,18 @@ impl Session {
 
     pub(super) fn not_sent(&mut self, message: String, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
         let waiting = self.remote.as_ref().is_some_and(|remote| remote.ours && remote.bot.is_none());
-        self.require(waiting && self.state == State::Joining, "not_sent")?;
-        self.terminate(EndReason::RemoteFailed, message, out, now, now);
+        self.require(waiting && self.state.is_live(), "not_sent")?;
+        self.give_up_remote(message, out, now);
         Ok(())
+    }
+
+    /// It cannot be had, or fell silent. If it was asked to leave, that is why it ends.
+    pub(super) fn give_up_remote(&mut self, message: String, out: &mut Outcome, now: Timestamp) {
+        let (reason, message) = match self.stop_requested {
+            Some(_) => (EndReason::LeaveRequested, EndReason::LeaveRequested.message().to_owned()),
+            None => (EndReason::RemoteFailed, message),
+        };
+        self.terminate(reason, message, out, now, now);
     }
 
     pub(super) fn observe(
@@ -124,22 +154,33 @@ impl Session {
                 self.note("Recording", message, at);
                 self.emit(out, Draft::new("bot.recording", Some("Recording"), message), at);
             }
-            Observation::Leaving => {
+            Observation::Leaving { why } => {
                 self.require(self.state.is_live() && self.state != State::Leaving, "leaving")?;
                 self.enter(State::Leaving, now);
-                let message = "Bot is leaving the meeting";
+                let message = why.map_or("Bot is leaving the meeting", EndReason::message);
+                if let Some(reason) = why {
+                    self.end.get_or_insert(End { reason, message: message.to_owned(), at });
+                }
                 self.note("Leaving", message, at);
                 self.emit(out, Draft::new("bot.leaving", Some("Leaving"), message), at);
+                if ours {
+                    out.jobs.push((Job::Tend { bot: self.id }, LOOK_AT_LEAVING));
+                }
             }
             Observation::Ended { reason, message } => {
-                self.require(self.state == State::Queued || self.state.is_live(), "ended")?;
+                // An end from before it was made is that of another, in the same meeting.
+                let its_own = at >= self.created_at;
+                self.require(its_own && (self.state == State::Queued || self.state.is_live()), "ended")?;
                 let recorded = remote.settled.iter().any(|artifact| artifact.state == ArtifactState::Ready);
                 let after_a_call = matches!(reason.terminal(), Terminal::Stopped | Terminal::Kicked);
                 if ours && after_a_call && !self.was_admitted() {
                     // Perhaps we only have not heard yet that it was let in. A look will tell.
                     self.tend(out);
                 } else {
-                    self.remote_ended(recorded, (reason, message), out, at, now);
+                    // There is nobody to ask: only what left a call ends so, unless it was last seen in the lobby.
+                    let from_a_call =
+                        after_a_call && reason != EndReason::LeaveRequested && self.state != State::WaitingRoom;
+                    self.remote_ended(recorded || from_a_call, (reason, message), out, at, now);
                 }
             }
             Observation::Person { joined, id, name } => {
@@ -196,10 +237,20 @@ impl Session {
                 continue;
             }
             let heard = remote.settled.iter().find(|artifact| artifact.kind == kind).map(|known| known.state.clone());
-            let never = || ArtifactState::Failed { message: format!("{} had none", remote.source) };
-            if let Some(state) = heard.or_else(|| remote.done.then(never)) {
-                self.settle(kind, state, out, now)?;
+            match heard {
+                Some(state) => self.settle(kind, state, out, now)?,
+                None if !remote.done => {}
+                // Not every service records, or says so: what nobody asked for is not missed.
+                None if kind == ArtifactKind::Audio => self.artifacts.retain(|artifact| artifact.kind != kind),
+                None => {
+                    let message = format!("{} had none", remote.source);
+                    self.settle(kind, ArtifactState::Failed { message }, out, now)?;
+                }
             }
+        }
+        let pending = |artifact: &Artifact| artifact.state == ArtifactState::Pending;
+        if self.state == State::Processing && !self.artifacts.iter().any(pending) {
+            self.finish(out, now);
         }
         Ok(())
     }

@@ -54,13 +54,16 @@ impl Session {
             // Pending, all of them: none is refused.
             let _ = self.settle_heard(out, now);
         } else {
-            let failure = self.end.as_ref().map(|end| end.message.clone());
-            if let Some(record) = self.own_transcript_mut() {
-                record.status = TranscriptStatus::Failed;
-                record.failure = failure;
-            }
+            let failure = self.end.as_ref().map(|end| end.message.clone()).unwrap_or_default();
+            self.fail_own_transcript(&failure);
             self.finish(out, now);
             self.tend(out);
+        }
+    }
+
+    fn fail_own_transcript(&mut self, failure: &str) {
+        if let Some(record) = self.own_transcript_mut() {
+            record.settle(Some(failure.to_owned()));
         }
     }
 
@@ -161,7 +164,7 @@ impl Session {
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Outcome, now: Timestamp) {
+    pub(super) fn finish(&mut self, out: &mut Outcome, now: Timestamp) {
         self.enter(State::Done, now);
         let failed = self.artifacts.iter().any(|a| matches!(a.state, ArtifactState::Failed { .. }));
         let terminal = self.end.as_ref().map_or(Terminal::Failed, |end| end.reason.terminal());

@@ -123,6 +123,25 @@ fn calls_that_last_hold_no_slot_and_the_oldest_is_given_up() {
 }
 
 #[test]
+fn the_call_that_began_first_is_given_up_however_long_others_waited() {
+    let mut desk = Desk::new(Limits { quick: 3, ..LIMITS });
+    let first = desk.ask("t", "a");
+    desk.lasts(first);
+    let second = desk.ask("t", "b");
+    desk.lasts(second);
+    // Known to be slow, and both places are taken.
+    let waiting = desk.ask("t", "a");
+    let quick: Vec<Ticket> = ["c", "d"].map(|to| desk.ask("t", to)).into();
+    desk.end(first, Verdict::Down);
+    assert_eq!(desk.goes(waiting), Some("slow"));
+    desk.lasts(quick[0]);
+    assert_eq!(desk.all(&[second, waiting]), [Some("cut"), Some("slow")]);
+    desk.lasts(quick[1]);
+    assert_eq!(desk.goes(waiting), Some("slow"), "it began after the one that is given up");
+    assert_eq!(desk.goes(quick[0]), Some("cut"));
+}
+
+#[test]
 fn whoever_waits_for_a_host_whose_circuit_opens_comes_back_later() {
     let mut desk = Desk::new(LIMITS);
     let mut asked: Vec<Ticket> = (0..7).map(|_| desk.ask("t", "a")).collect();

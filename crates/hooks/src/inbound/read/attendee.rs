@@ -30,8 +30,7 @@ fn state(step: &str, fields: Fields<'_>) -> Meaning {
         "put_in_waiting_room" => Observation::WaitingRoom,
         "joined_meeting" => Observation::InMeeting,
         "recording_permission_granted" | "recording_resumed" => Observation::Recording,
-        "leave_requested" => Observation::Leaving,
-        // Why it left was said with `leave_requested`.
+        "leave_requested" => Observation::Leaving { why: why.and_then(cause::attendee) },
         "left_meeting" => return ended(EndReason::CallEnded),
         "meeting_ended" => return ended(EndReason::HostEnded),
         "could_not_join_meeting" | "fatal_error" => return ended(EndReason::Internal),

@@ -41,7 +41,7 @@ fn meaning<'a>(event: &str, text: &impl Fn(&str) -> Option<&'a str>) -> Meaning 
         "bot.in_waiting_room" => Observation::WaitingRoom,
         "bot.inmeeting" => Observation::InMeeting,
         "bot.recording" => Observation::Recording,
-        "bot.leaving" => Observation::Leaving,
+        "bot.leaving" => Observation::Leaving { why: None },
         "bot.done" => Observation::Done,
         "participant_events.join" | "participant_events.leave" => match person(event, text) {
             Some(person) => person,

@@ -39,7 +39,7 @@ fn status(to: &str, fields: Fields<'_>) -> Meaning {
         "awaiting_admission" => Observation::WaitingRoom,
         // It records from the moment it is let in.
         "active" => Observation::Recording,
-        "stopping" => Observation::Leaving,
+        "stopping" => Observation::Leaving { why: None },
         "completed" => return ended(EndReason::CallEnded, to, fields),
         "failed" => return ended(EndReason::Internal, to, fields),
         _ => return Meaning::Nothing,

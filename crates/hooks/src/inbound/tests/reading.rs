@@ -38,7 +38,7 @@ fn meetstream_in_three_generations() {
         (json!({"event": "bot.inmeeting", "bot_event": "bot.inmeeting"}), seen(Observation::InMeeting)),
         (json!({"event": "bot.recording_permission_denied"}), Meaning::Nothing),
         (json!({"event": "bot.recording"}), seen(Observation::Recording)),
-        (json!({"event": "bot.leaving"}), seen(Observation::Leaving)),
+        (json!({"event": "bot.leaving"}), seen(Observation::Leaving { why: None })),
         (json!({"event": "bot.error", "bot_status": "InMeeting"}), Meaning::Nothing),
         // a: one name, the cause in bot_status.
         (json!({"event": "bot.stopped", "bot_status": "Stopped", "message": "m"}), ended(CallEnded, "m")),
@@ -78,6 +78,10 @@ fn meetstream_in_three_generations() {
         (json!({"event": "bot.done", "bot_status": "Done"}), seen(Observation::Done)),
         (json!({"event": "data_deletion"}), Meaning::Nothing),
         (json!({"event": "participant_events.join"}), Meaning::Nothing),
+        (
+            json!({"event": "participant_events.leave", "data": {"data": {"participant": {"id": "a", "full_name": "Ada"}}}}),
+            seen(Observation::Person { joined: false, id: "a".into(), name: "Ada".into() }),
+        ),
         (json!({"transcript": "hello", "words": []}), Meaning::Words),
         (json!({"words": []}), Meaning::Words),
         (json!({}), Meaning::Nothing),
@@ -219,7 +223,7 @@ fn attendee_steps() {
         ("recording_paused", "", Meaning::Nothing),
         ("recording_resumed", "", seen(Observation::Recording)),
         ("began_joining_breakout_room", "", Meaning::Nothing),
-        ("leave_requested", "auto_leave_silence", seen(Observation::Leaving)),
+        ("leave_requested", "auto_leave_silence", seen(Observation::Leaving { why: Some(R::Silence) })),
         ("left_meeting", "", ended(R::CallEnded, "left_meeting")),
         ("left_meeting", "auto_leave_silence", ended(R::Silence, "auto_leave_silence")),
         ("meeting_ended", "", ended(R::HostEnded, "meeting_ended")),
@@ -266,7 +270,7 @@ fn vexa_statuses() {
         ("awaiting_admission", seen(Observation::WaitingRoom)),
         ("needs_help", Meaning::Nothing),
         ("active", seen(Observation::Recording)),
-        ("stopping", seen(Observation::Leaving)),
+        ("stopping", seen(Observation::Leaving { why: None })),
         ("completed", ended(R::CallEnded, "completed")),
         ("failed", ended(R::Internal, "failed")),
     ] {

@@ -27,6 +27,11 @@ pub(crate) struct CreateBot {
     recording_config: Option<RecordingConfig>,
     live_audio_required: Option<LiveAudio>,
     live_transcription_required: Option<LiveTranscription>,
+    /// Ours. Where the bot runs: `fleet`, `meetstream` if the operator has such a cloud, or the name of a source of webhooks at whose
+    /// service the caller has the bot. Default: what the operator set.
+    runtime: Option<String>,
+    /// Ours. The bot's id at that service, if its webhooks do not echo ours.
+    runtime_bot_id: Option<String>,
     /// Accepted; one audio stream per participant is always kept.
     audio_separate_streams: Option<bool>,
     /// Accepted; no video is recorded.

@@ -9,8 +9,8 @@ impl Reader<'_> {
              # A key can also be set by environment: [worker] lease is MUSTER_WORKER__LEASE.\n",
         );
         let mut section = "";
-        for KeyDoc { key, default, doc, range } in &self.docs {
-            let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+        for KeyDoc { key, default, doc, range } in by_table(&self.docs, |doc| doc.key) {
+            let (table, name) = split(key);
             if table != section {
                 out.push_str(&["\n[", table, "]\n"].concat());
                 section = table;
@@ -29,8 +29,8 @@ impl Reader<'_> {
     pub(in crate::config) fn effective(&self) -> String {
         let mut out = String::new();
         let mut section = "";
-        for (key, value, origin) in &self.effective {
-            let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+        for (key, value, origin) in by_table(&self.effective, |(key, ..)| key) {
+            let (table, name) = split(key);
             if table != section {
                 out.push_str(&["\n[", table, "]\n"].concat());
                 section = table;
@@ -39,4 +39,23 @@ impl Reader<'_> {
         }
         out
     }
+}
+
+/// The table of a key, and its name there.
+fn split(key: &str) -> (&str, &str) {
+    key.rsplit_once('.').unwrap_or(("", key))
+}
+
+/// Each table once, in the order in which they are read: TOML has no other way. What is in none comes first.
+fn by_table<T>(entries: &[T], key: impl Fn(&T) -> &str) -> Vec<&T> {
+    let mut tables = vec![""];
+    for entry in entries {
+        let table = split(key(entry)).0;
+        if !tables.contains(&table) {
+            tables.push(table);
+        }
+    }
+    let mut sorted: Vec<&T> = entries.iter().collect();
+    sorted.sort_by_key(|entry| tables.iter().position(|table| *table == split(key(entry)).0));
+    sorted
 }

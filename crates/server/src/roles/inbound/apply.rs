@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use muster_hooks::inbound::{Kind, Meaning, Reading};
-use muster_session::{BotId, Input, Observation, Session, TenantId};
+use muster_session::{BotId, EndReason, Input, Observation, Session, TenantId, Terminal};
 use muster_store::{InboxEntry, InboxOutcome, StoreError};
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ impl Webhook {
 
     /// Makes it take effect, unless it has. An error is one of the store's, and another try may help.
     pub(super) async fn apply(&self, backend: &Backend, setup: &InboundSetup, words: &Words) -> Result<(), StoreError> {
-        let session = match self.session(backend).await? {
+        let session = match self.session(backend, setup).await? {
             Ok(session) => session,
             Err(why) => {
                 let outcome = match self.reading.meaning {
@@ -67,7 +67,11 @@ impl Webhook {
     }
 
     /// The session it is about, if its source has a say in it; otherwise why there is none.
-    async fn session(&self, backend: &Backend) -> Result<Result<Session, &'static str>, StoreError> {
+    async fn session(
+        &self,
+        backend: &Backend,
+        setup: &InboundSetup,
+    ) -> Result<Result<Session, &'static str>, StoreError> {
         let source = &self.envelope.source;
         let found = match (self.ours(), &self.reading.theirs) {
             (Some(bot), _) => backend.store.get(bot).await?,
@@ -78,6 +82,11 @@ impl Webhook {
         let Some(remote) = session.remote.as_ref().filter(|remote| remote.source == *source) else {
             return Ok(Err("the bot is not run by this source"));
         };
+        // Whoever has the secret of one tenant's source has no say in another's sessions. An address of ours names its bot.
+        let owner = setup.sources.get(source).map(|source| &source.tenant);
+        if self.envelope.bot.is_none() && !remote.ours && owner != Some(&session.tenant) {
+            return Ok(Err("the bot is another tenant's"));
+        }
         // Whoever may choose what is echoed to us must not speak for somebody else's bot.
         let other = |theirs: &String| remote.bot.as_ref().is_some_and(|known| known != theirs);
         match self.reading.theirs.as_ref().is_some_and(other) {
@@ -96,10 +105,10 @@ impl Webhook {
         let at = self.reading.at.unwrap_or(self.envelope.received_at);
         let input = |observation| Input::Observe { observation, at };
         let mut inputs = vec![input(observation.clone())];
-        // Zoom tells of meetings and not of what became of a recording.
         let source = setup.sources.get(&self.envelope.source);
-        let last = source.is_some_and(|source| *source.kind() == Kind::Zoom);
-        if last && matches!(observation, Observation::Ended { .. }) {
+        if let Observation::Ended { reason, .. } = observation
+            && source.is_some_and(|source| is_last(source.kind(), *reason))
+        {
             inputs.push(input(Observation::Done));
         }
         let entry = self.entry(&session.tenant, Some(session.id), InboxOutcome::Applied, "");
@@ -127,7 +136,11 @@ impl Webhook {
         let owner = setup.sources.get(&self.envelope.source).map(|source| &source.tenant);
         // Without a source it would not have been read.
         let Some(tenant) = session.map(|session| &session.tenant).or(owner) else { return Ok(()) };
-        let entry = self.entry(tenant, session.map(|session| session.id), outcome, why);
+        let mut entry = self.entry(tenant, session.map(|session| session.id), outcome, why);
+        if session.is_none() && self.envelope.bot.is_some() {
+            // It is about a session of somebody's who is not known any more.
+            entry.body.clear();
+        }
         backend.store.receive(entry).await.map(drop)
     }
 
@@ -155,5 +168,15 @@ impl Webhook {
         body.insert("bot_id".to_owned(), session.id.to_string().into());
         body.insert("custom_attributes".to_owned(), Value::Object(session.custom_attributes.clone()));
         words.pass_on(session.id, url.clone(), Value::Object(body));
+    }
+}
+
+/// After such an end a service has nothing more to say: Zoom tells of meetings and not of recordings, and of what failed nothing
+/// comes of.
+fn is_last(kind: &Kind, reason: EndReason) -> bool {
+    match kind {
+        Kind::Zoom => true,
+        Kind::Recall | Kind::Attendee | Kind::Vexa => reason.terminal() == Terminal::Failed,
+        Kind::MeetStream | Kind::Svix | Kind::Standard | Kind::Generic(_) => false,
     }
 }

@@ -71,7 +71,11 @@ impl Download {
 impl Client {
     /// Of the service at `base`, such as `https://api.meetstream.ai`, with this API key.
     pub fn new(base: Url, key: String) -> Result<Self, SetupError> {
-        let http = unguarded(&base).timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
+        let http = unguarded(&base)
+            .timeout(TIMEOUT)
+            .read_timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
         Ok(Self { http, base, key })
     }
 

@@ -44,7 +44,13 @@ impl RemoteSetup {
                 continue;
             }
             let fetched = match state(&details, kind) {
-                There::Ready if kind == ArtifactKind::Audio => self.audio(session, there).await,
+                There::Ready if kind == ArtifactKind::Audio => match self.at_work.downloads.try_acquire() {
+                    Ok(_download) => self.audio(session, there).await,
+                    Err(_) => {
+                        waiting = true;
+                        continue;
+                    }
+                },
                 There::Ready => self.transcript(session, &details).await,
                 There::Never(why) => Err(Trouble::Refused(why)),
                 There::NotYet => {
@@ -143,7 +149,7 @@ fn state(details: &Value, kind: ArtifactKind) -> There {
     }
 }
 
-fn is_running(details: &Value) -> bool {
+pub(super) fn is_running(details: &Value) -> bool {
     matches!(status(details).as_str(), "joining" | "inwaitingroom" | "inmeeting" | "recording")
 }
 

@@ -68,7 +68,7 @@ pub(super) fn seen(details: &Value, now: Timestamp) -> Option<Seen> {
         "inwaitingroom" => Seen::Way(Observation::WaitingRoom, at("WaitingRoom")),
         "inmeeting" => Seen::Way(Observation::InMeeting, at("InMeeting")),
         "recording" => Seen::Way(Observation::Recording, at("Recording")),
-        "leaving" => Seen::Way(Observation::Leaving, at("Leaving")),
+        "leaving" => Seen::Way(Observation::Leaving { why: None }, at("Leaving")),
         "stopped" | "notallowed" | "denied" | "error" | "failed" | "mediaprocessing" | "done" | "mediaexpired" => {
             let ends = [
                 ("BotNotAllowed", EndReason::LobbyTimeout),

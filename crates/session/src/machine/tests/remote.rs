@@ -44,7 +44,7 @@ fn a_bot_of_its_callers_is_told_of_as_its_source_tells() {
         (Observation::WaitingRoom, "bot.in_waiting_room"),
         (Observation::InMeeting, "bot.inmeeting"),
         (Observation::Recording, "bot.recording"),
-        (Observation::Leaving, "bot.leaving"),
+        (Observation::Leaving { why: None }, "bot.leaving"),
         (out_of_the_call(EndReason::Kicked), "bot.kicked"),
         (audio(None), "audio.processed"),
     ];
@@ -112,7 +112,7 @@ fn a_service_that_is_done_owes_nothing_more() {
     step(&mut session, seen(Observation::InMeeting, 1), 1);
     assert_eq!(step(&mut session, seen(Observation::Done, 4), 4), [""; 0]);
     let events = step(&mut session, seen(out_of_the_call(EndReason::HostEnded), 2), 5);
-    assert_eq!(events, ["bot.stopped", "audio.processed", "bot.done"]);
+    assert_eq!(events, ["bot.stopped", "bot.done"], "a recording that nobody spoke of is not missed");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_bot_of_ours_is_sent_tended_and_fetched_from() {
     assert_eq!(step(&mut session, settle(ArtifactKind::Audio), 7), ["audio.processed"]);
     assert_eq!(step(&mut session, settle(ArtifactKind::Transcript), 8), ["transcription.processed", "bot.done"]);
     let outcome = session.apply(Input::MediaDeleted { objects: 1 }, at(9)).unwrap();
-    let forget = Job::Forget { bot: session.id, source: "cloud".into(), remote: "m-1".into() };
+    let forget = Job::Forget { bot: session.id, source: "cloud".into(), remote: "m-1".into(), tries: 0 };
     assert_eq!(outcome.jobs, [(forget, Duration::ZERO)], "what is kept there goes, too");
 }
 
@@ -173,8 +173,30 @@ fn what_cannot_be_had_elsewhere_ends_and_a_worker_or_a_service_has_it_never_both
     assert!(session.apply(Input::HandOver { source: "cloud".into() }, at(30)).is_err());
 
     let mut session = theirs(false);
+    assert!(session.apply(Input::Stop, at(1)).is_err(), "it can only be stopped where it is");
     step(&mut session, seen(Observation::InMeeting, 1), 1);
-    assert!(session.apply(Input::Stop, at(2)).is_err(), "it can only be stopped where it is");
+    assert!(session.apply(Input::Stop, at(2)).is_err());
+}
+
+#[test]
+fn what_only_its_end_is_heard_of_was_in_its_call_unless_it_was_in_the_lobby() {
+    let mut session = theirs(false);
+    let events = step(&mut session, seen(out_of_the_call(EndReason::CallEnded), 9), 9);
+    assert_eq!(events, ["bot.joining", "bot.inmeeting", "bot.stopped"], "its recording is still to come");
+    let mut session = theirs(false);
+    step(&mut session, seen(Observation::WaitingRoom, 1), 1);
+    assert_eq!(step(&mut session, seen(out_of_the_call(EndReason::CallEnded), 9), 9), ["bot.stopped", "bot.done"]);
+    let mut session = theirs(false);
+    assert!(session.apply(seen(out_of_the_call(EndReason::CallEnded), -9), at(9)).is_err(), "that of another");
+}
+
+#[test]
+fn why_it_leaves_may_be_said_before_it_is_gone() {
+    let mut session = theirs(false);
+    step(&mut session, seen(Observation::InMeeting, 1), 1);
+    step(&mut session, seen(Observation::Leaving { why: Some(EndReason::Silence) }, 2), 2);
+    step(&mut session, seen(out_of_the_call(EndReason::CallEnded), 3), 3);
+    assert_eq!(session.end.map(|end| end.reason), Some(EndReason::Silence));
 }
 
 fn inputs() -> impl Strategy<Value = (u8, i64)> {
@@ -197,7 +219,7 @@ fn input(kind: u8, second: i64) -> Input {
                 8 => Observation::WaitingRoom,
                 9 => Observation::InMeeting,
                 10 => Observation::Recording,
-                11 => Observation::Leaving,
+                11 => Observation::Leaving { why: None },
                 12 => match second % 4 {
                     0 => audio(None),
                     1 => words(),

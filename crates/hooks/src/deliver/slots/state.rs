@@ -1,0 +1,56 @@
+//! What is known of those who ask, their hosts and their tenants.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_session::{TenantId, Timestamp};
+
+use super::Ticket;
+use crate::deliver::circuit::Circuit;
+use crate::deliver::host::Host;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    Waiting,
+    Quick,
+    Slow,
+    Cut,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) tenant: TenantId,
+    pub(super) host: Host,
+    pub(super) at: At,
+    /// Which call it is, once it is one.
+    pub(super) begun: u64,
+    pub(super) lasted: bool,
+    pub(super) probe: bool,
+    /// Does not ask the circuit.
+    pub(super) overdue: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct HostState {
+    pub(super) circuit: Circuit,
+    pub(super) calls: usize,
+    pub(super) slow: bool,
+    pub(super) waiting: BTreeMap<TenantId, BTreeSet<Ticket>>,
+    /// What [`Line`]s know of it: which line, whose, and the first who waits.
+    pub(super) fronts: Vec<(bool, TenantId, Ticket)>,
+    pub(super) used: Timestamp,
+}
+
+impl HostState {
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls == 0 && self.waiting.is_empty()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TenantState {
+    pub(super) calls: usize,
+    pub(super) waiting: BTreeSet<Ticket>,
+}
+
+/// The first who waits for each host that may be called, by tenant.
+pub(super) type Line = BTreeMap<TenantId, BTreeMap<Ticket, Host>>;
