@@ -12,7 +12,8 @@ use crate::{Figure, middle};
 
 const ROUNDS: usize = 3;
 const SECONDS: f64 = 4.0;
-const CONNECTIONS: usize = 128;
+/// Each sends its next one when the last was answered.
+const CONNECTIONS: usize = 256;
 
 pub async fn measure() -> Result<Vec<Figure>> {
     let (mut empty, mut redis, mut embedded, mut full) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -62,8 +62,9 @@ pub async fn process(address: &str, connections: usize, seconds: f64, rate: f64)
 }
 
 fn request(address: &str) -> Result<Vec<u8>> {
-    let body = format!("{{\"event\":\"bot.inmeeting\",\"bot_id\":\"b\",\"message\":\"{}\"}}", "x".repeat(BODY_BYTES));
-    let body = &body.as_bytes()[..BODY_BYTES];
+    let written = |message: &str| format!("{{\"event\":\"bot.inmeeting\",\"bot_id\":\"b\",\"message\":\"{message}\"}}");
+    let body = written(&"x".repeat(BODY_BYTES - written("").len())).into_bytes();
+    let body = body.as_slice();
     let seconds = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
     let signature = SigningSecret::parse(SECRET)?.standard(ID, seconds, body);
     let head = format!(

@@ -31,6 +31,7 @@ fn main() -> Result<()> {
         ["load", address, connections, seconds, rate] => {
             wait(load::process(address, connections.parse()?, seconds.parse()?, rate.parse()?))
         }
+        ["receivers"] => wait(delivery::receivers()),
         ref parts => wait(measure(parts)),
     }
 }

@@ -312,3 +312,41 @@ pub(super) fn runtimes(r: &mut Reader<'_>, meetstream: bool, sources: &Sources) 
         sources: sources.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtimes(overflow: Option<Duration>) -> Runtimes {
+        let tenant = |name: &str| TenantId::new(name);
+        let source =
+            Source::new("recall-acme", tenant("acme"), Kind::MeetStream, &["secret"], TOLERANCE).expect("a source");
+        Runtimes {
+            meetstream: true,
+            overflow_after: overflow,
+            everybody: false,
+            tenants: Arc::new(BTreeMap::from([(tenant("here"), false), (tenant("there"), true)])),
+            sources: Sources::new([source]),
+        }
+    }
+
+    #[test]
+    fn who_says_where_a_bot_runs_means_it_and_only_what_nobody_said_overflows() {
+        let after = Some(Duration::from_secs(30));
+        let runtimes = runtimes(after);
+        let choose = |tenant: &str, runtime| runtimes.choose(&TenantId::new(tenant), runtime, None);
+        let here = |overflow| Ok(Runs::Here { overflow });
+        let there = || Ok(Runs::Elsewhere(Remote::ours(MEETSTREAM)));
+        assert_eq!(choose("acme", None), here(after));
+        assert_eq!(choose("acme", Some("fleet")), here(None));
+        assert_eq!(choose("here", None), here(None));
+        assert_eq!(choose("here", Some("meetstream")), there());
+        assert_eq!(choose("there", None), there());
+        assert_eq!(choose("there", Some("fleet")), here(None));
+        let own = runtimes.choose(&TenantId::new("acme"), Some("recall-acme"), Some("r-1".into()));
+        assert_eq!(own, Ok(Runs::Elsewhere(Remote::theirs("recall-acme", Some("r-1".into())))));
+        // A source is its tenant's alone, and nobody else hears of it.
+        assert_eq!(choose("other", Some("recall-acme")), Err("expected one of fleet, meetstream".into()));
+        assert_eq!(choose("acme", Some("moon")), Err("expected one of fleet, meetstream, recall-acme".into()));
+    }
+}

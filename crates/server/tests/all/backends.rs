@@ -222,7 +222,7 @@ mod aws {
         let missing = format!("store.table: there is no table {name}; `muster migrate` makes it");
         assert!(!served.ok && served.err.contains(&missing), "{}", served.err);
         let checked = run(&["migrate", "--check"], &config, with_credentials).await;
-        assert!(!checked.ok && checked.out.contains("9 step(s) to do"), "{}{}", checked.out, checked.err);
+        assert!(!checked.ok && checked.out.contains("13 step(s) to do"), "{}{}", checked.out, checked.err);
         let done = run(&["migrate"], &config, with_credentials).await;
         assert!(done.ok && done.out.ends_with("Done.\n"), "{}{}", done.out, done.err);
         for step in [format!("  create queue {name}-media-dead\n"), format!("  create table {name} with 7 indexes")] {

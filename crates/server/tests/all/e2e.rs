@@ -128,8 +128,10 @@ async fn lobby_then_admitted_then_removed_by_api() {
 #[tokio::test]
 async fn denied_from_the_lobby() {
     let (server, hook) = (Server::start(""), Receiver::start().await);
-    let link = server.room("denied", json!({"lobby": {"mode": "deny_after", "seconds": 1}})).await;
+    let link = server.room("denied", json!({"lobby": {"mode": "hold"}})).await;
     let bot = server.create(request(&link, &hook, json!({}))).await;
+    hook.event(&bot, "bot.in_waiting_room").await;
+    server.act("denied", json!({"do": "deny"})).await;
     let seen = hook.done(&bot).await;
     assert_lawful(&seen);
     assert_names(&seen, &["bot.joining", "bot.in_waiting_room", "bot.leaving", "bot.denied"], &["bot.done"]);

@@ -41,13 +41,18 @@ fn event(bot: &str, sequence: u64, name: &str, status: &str) -> Value {
     } else {
         name
     };
-    let at =
-        jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1_780_000_000 + i64::try_from(sequence).unwrap());
+    let at = started() + jiff::SignedDuration::from_secs(i64::try_from(sequence).unwrap());
     json!({
         "bot_id": format!("remote-{bot}"), "event": generic, "bot_event": name, "bot_status": status, "message": name,
         "status_code": 200, "timestamp": at.to_string(), "custom_attributes": {"muster_bot_id": bot},
         "event_id": format!("evt_{bot}_{sequence}"), "sequence": sequence,
     })
+}
+
+/// When the calls of this test began, by the other service.
+fn started() -> jiff::Timestamp {
+    static STARTED: std::sync::OnceLock<jiff::Timestamp> = std::sync::OnceLock::new();
+    *STARTED.get_or_init(jiff::Timestamp::now)
 }
 
 /// A session whose bot its caller has elsewhere.

@@ -18,6 +18,8 @@ const JOIN_WAIT: Duration = Duration::from_secs(1_800);
 const LEAVE_WAIT: Duration = Duration::from_secs(900);
 /// A bot that its caller has elsewhere keeps the rules of that place, which nobody told us. So long nothing was heard of it.
 const SILENCE: Duration = Duration::from_secs(24 * 3_600);
+/// So far another service's clock may be behind ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 /// Pause before a look at a bot that says that it leaves.
 const LOOK_AT_LEAVING: Duration = Duration::from_secs(20);
 
@@ -168,8 +170,8 @@ impl Session {
                 }
             }
             Observation::Ended { reason, message } => {
-                // An end from before it was made is that of another, in the same meeting.
-                let its_own = at >= self.created_at;
+                // An end from well before it was made is that of another, in the same meeting.
+                let its_own = at + CLOCKS_DIFFER >= self.created_at;
                 self.require(its_own && (self.state == State::Queued || self.state.is_live()), "ended")?;
                 let recorded = remote.settled.iter().any(|artifact| artifact.state == ArtifactState::Ready);
                 let after_a_call = matches!(reason.terminal(), Terminal::Stopped | Terminal::Kicked);

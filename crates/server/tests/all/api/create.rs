@@ -225,3 +225,13 @@ async fn the_end_of_time_is_a_time_like_any_other() {
         assert!([201, 400].contains(&reply.status), "{beyond}: {}", reply.status);
     }
 }
+
+#[tokio::test]
+async fn a_runtime_that_is_not_there_is_refused_with_those_that_are() {
+    let api = Api::start().await;
+    let refused = api.create(&json!({"meeting_link": MEET, "runtime": "moon"})).await.refusal(400);
+    assert!(refused.contains("runtime: expected one of fleet"), "{refused}");
+    let refused = api.create(&json!({"meeting_link": MEET, "runtime_bot_id": "r-1"})).await.refusal(400);
+    assert!(refused.contains("runtime_bot_id"), "{refused}");
+    api.create(&json!({"meeting_link": MEET, "runtime": "fleet"})).await.expect(201);
+}

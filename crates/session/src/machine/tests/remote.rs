@@ -187,7 +187,7 @@ fn what_only_its_end_is_heard_of_was_in_its_call_unless_it_was_in_the_lobby() {
     step(&mut session, seen(Observation::WaitingRoom, 1), 1);
     assert_eq!(step(&mut session, seen(out_of_the_call(EndReason::CallEnded), 9), 9), ["bot.stopped", "bot.done"]);
     let mut session = theirs(false);
-    assert!(session.apply(seen(out_of_the_call(EndReason::CallEnded), -9), at(9)).is_err(), "that of another");
+    assert!(session.apply(seen(out_of_the_call(EndReason::CallEnded), -301), at(9)).is_err(), "that of another");
 }
 
 #[test]
