@@ -3,13 +3,13 @@
 //! The ledger in the store is the truth; the queue only says which bot is worth looking at. A message may come twice or
 //! late without harm, and a delivery that was made but not recorded is made again with the same id and the same bytes.
 //!
-//! A bot's deliveries fall into [lanes], one for each receiver, which go side by side. Each attempt waits for its turn at the
-//! [gate]: it has [slots] for hosts and tenants, and a [circuit] for each host. [`decide`] holds the rules of retries, [attempt]
-//! makes one with a [`Sender`], and [endpoints] keeps what is known of how endpoints are doing. [bot] is the step,
+//! A bot's deliveries fall into `lanes`, one for each receiver, which go side by side. Each attempt waits for its turn at the
+//! `gate`: it has `slots` for hosts and tenants, and a `circuit` for each host and tenant. [`decide`] holds the rules of retries, `attempt`
+//! makes one with a [`Sender`], and `endpoints` keeps what is known of how endpoints are doing. `bot` is the step,
 //! [`Deliverer::run`] the loop.
 //!
 //! After a bot was looked at nothing of it is due in the store unless it is being sent this moment: what is held back, sent
-//! away or takes long is postponed. So a sweep for what is due finds what nobody has looked at, however much there is.
+//! away, takes long or is tried again is postponed. So a sweep for what is due finds what nobody has looked at, however much there is.
 
 mod attempt;
 mod bot;
@@ -117,6 +117,10 @@ struct Inner {
     jitter: fn() -> f64,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     timeout: Duration,
+    /// A pass that lasts so long postpones in the store what it has in hand.
+    park_after: Duration,
+    /// Wake-ups of one bot come to several processes at a time, so all that is begun is postponed, not only retries.
+    postpone_all: bool,
     limits: Limits,
     busy: run::Busy,
 }
@@ -189,12 +193,14 @@ impl Deliverer {
             signers: Signers::new(settings)?,
             endpoints: Endpoints::new(Arc::clone(&store), queue.clone(), settings.disable_after),
             gate: Gate::new(limits, Arc::clone(&clock)),
+            postpone_all: !queue.limits().deduplicates,
             store,
             queue,
             sender,
             jitter,
             clock,
             timeout: settings.timeout,
+            park_after: bot::PARK_AFTER,
             limits,
             busy: run::Busy::default(),
         })))

@@ -1,28 +1,29 @@
 //! The step: everything that is due of one bot.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use muster_session::{BotId, Timestamp};
 use muster_store::Delivery;
 use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Calls, Made};
-use super::lanes::{self, Lane};
+use super::lanes::{self, Lane, Look};
 use super::{Deliverer, Error};
 
 /// What lasts so long is postponed in the store, if a receiver is being called.
-const PARK_AFTER: Duration = Duration::from_secs(1);
+pub(super) const PARK_AFTER: Duration = Duration::from_secs(1);
 /// The same, if all wait their turn: a burst is over by then.
 const PARK_WAITING_AFTER: Duration = Duration::from_secs(5);
 /// How long before the end of that they are postponed again.
 const MARGIN: Duration = Duration::from_secs(5);
+/// What is postponed before it begins is so for this many times [`PARK_AFTER`]: not for long, as it holds back what comes behind it
+/// in other processes.
+const CLAIM: u32 = 3;
 
 /// How a pass hears from outside, and is heard of.
 #[derive(Debug, Default)]
@@ -50,12 +51,17 @@ struct Pass<'a> {
     bot: BotId,
     signals: &'a Signals,
     lanes: BTreeMap<Lane, VecDeque<Arc<Delivery>>>,
-    under_way: FuturesUnordered<BoxFuture<'static, (Lane, Result<Made, Error>)>>,
+    /// Tasks, as they have to go on while the pass itself waits for the store: one of them may be in line before it there.
+    under_way: JoinSet<(Lane, Result<Made, Error>)>,
     calls: Calls,
     began: Instant,
     /// Something failed here: nothing more is begun.
     failed: Option<Error>,
     park_at: Instant,
+    /// What is under way was postponed, and the message has made way.
+    parked: bool,
+    /// Some of it was postponed for a short time before it began.
+    claimed: bool,
     passed: Passed,
 }
 
@@ -74,11 +80,13 @@ impl Deliverer {
             bot,
             signals,
             lanes: BTreeMap::new(),
-            under_way: FuturesUnordered::new(),
+            under_way: JoinSet::new(),
             calls: Calls::default(),
             began: Instant::now(),
             failed: None,
-            park_at: Instant::now() + PARK_AFTER,
+            park_at: Instant::now() + self.0.park_after,
+            parked: false,
+            claimed: false,
             passed: Passed { sent: false, wait: None },
         };
         pass.look().await?;
@@ -107,7 +115,7 @@ impl Pass<'_> {
         let looks = !self.is_stopping();
         tokio::select! {
             biased;
-            made = self.under_way.next() => made.map(|(lane, made)| Happened::Made(lane, made)),
+            made = self.under_way.join_next() => made.map(happened),
             () = self.signals.woken.notified(), if looks => Some(Happened::Woken),
             () = tokio::time::sleep_until(self.park_at) => Some(Happened::Lasts),
         }
@@ -117,13 +125,17 @@ impl Pass<'_> {
         self.failed.is_some() || self.signals.stop.is_cancelled()
     }
 
-    /// Begins every lane that has something due and is not under way.
+    /// Begins every lane that has something due and is not under way; to the others it adds what is due in them.
     async fn look(&mut self) -> Result<(), Error> {
         let pending = self.deliverer.pending(self.bot).await?;
         let now = self.deliverer.now();
-        let look = lanes::look(pending, now);
+        let in_hand = self.lanes.values().flatten().map(|delivery| (delivery.id, delivery.failures)).collect();
+        let look = lanes::look(pending, &in_hand, now);
         self.passed.wait = look.wait;
         let stopping = self.is_stopping();
+        if !stopping {
+            self.claim(&look, &in_hand, now).await?;
+        }
         for (lane, due) in look.ready {
             let due = due.into_iter().map(Arc::new);
             match self.lanes.get_mut(&lane) {
@@ -131,10 +143,11 @@ impl Pass<'_> {
                     let sending = known.pop_front();
                     let id = sending.as_ref().map(|delivery| delivery.id);
                     *known = sending.into_iter().chain(due.filter(|delivery| Some(delivery.id) != id)).collect();
-                    self.park_at = self.park_at.min(Instant::now() + PARK_AFTER);
+                    self.park_soon();
                 }
                 None if stopping => self.come_back(now),
                 None => {
+                    self.park_soon();
                     self.lanes.insert(lane.clone(), due.collect());
                     self.send_first(lane);
                 }
@@ -150,11 +163,24 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// Postpones what is new and may be taken for due by others while it is tried. Retries may: their message has a key of its
+    /// own, so another about the same bot can be at another process. So may everything once the message has made way.
+    async fn claim(&mut self, look: &Look, in_hand: &HashMap<u64, u32>, now: Timestamp) -> Result<(), Error> {
+        let all = self.parked || self.deliverer.0.postpone_all;
+        let ready = look.ready.values().flatten().filter(|delivery| all || delivery.failures > 0);
+        let ids: Vec<u64> = ready.map(|delivery| delivery.id).filter(|id| !in_hand.contains_key(id)).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.claimed = true;
+        Ok(self.deliverer.0.store.postpone(&ids, now + self.deliverer.0.park_after * CLAIM).await?)
+    }
+
     fn send_first(&mut self, lane: Lane) {
         let Some(delivery) = self.lanes.get(&lane).and_then(|due| due.front()) else { return };
         let (deliverer, delivery) = (self.deliverer.clone(), Arc::clone(delivery));
         let (stop, calls) = (self.signals.stop.clone(), self.calls.clone());
-        self.under_way.push(Box::pin(async move { (lane, deliverer.make(&delivery, &stop, &calls).await) }));
+        self.under_way.spawn(async move { (lane, deliverer.make(&delivery, &stop, &calls).await) });
     }
 
     /// Goes on in a lane after an attempt in it.
@@ -186,8 +212,8 @@ impl Pass<'_> {
 
     /// Postpones what is under way, so that nobody else takes it for due.
     async fn park(&mut self) {
-        if self.calls.none() && self.began.elapsed() < PARK_WAITING_AFTER {
-            self.park_at = Instant::now() + PARK_AFTER;
+        if self.calls.none() && !self.claimed && self.began.elapsed() < PARK_WAITING_AFTER {
+            self.park_at = Instant::now() + self.deliverer.0.park_after;
             return;
         }
         let ids: Vec<u64> = self.lanes.values().flatten().map(|delivery| delivery.id).collect();
@@ -195,16 +221,29 @@ impl Pass<'_> {
         match self.deliverer.0.store.postpone(&ids, self.deliverer.now() + pause).await {
             Ok(()) => {
                 self.park_at = Instant::now() + pause - MARGIN;
+                (self.parked, self.claimed) = (true, false);
                 self.signals.parked.notify_one();
             }
             Err(error) => {
                 tracing::warn!(bot = %self.bot, %error, "webhooks that take long could not be postponed");
-                self.park_at = Instant::now() + PARK_AFTER;
+                self.park_at = Instant::now() + self.deliverer.0.park_after;
             }
         }
     }
 
+    fn park_soon(&mut self) {
+        self.park_at = self.park_at.min(Instant::now() + self.deliverer.0.park_after);
+    }
+
     fn come_back(&mut self, at: Timestamp) {
         self.passed.wait = Some(self.passed.wait.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// A panic goes on here: the bot is given back, and its message comes again.
+fn happened(joined: Result<(Lane, Result<Made, Error>), JoinError>) -> Happened {
+    match joined {
+        Ok((lane, made)) => Happened::Made(lane, made),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

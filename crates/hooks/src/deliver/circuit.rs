@@ -1,4 +1,4 @@
-//! Whether a host is worth calling. No I/O, no clock.
+//! Whether a host is worth calling for a tenant. No I/O, no clock.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) enum Admission {
     Later(Timestamp),
 }
 
-/// The circuit of one host. Closed at first.
+/// The circuit of one host for one tenant. Closed at first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Circuit {
     /// In a row, while closed.

@@ -45,10 +45,14 @@ pub const fn verdict(outcome: Outcome) -> Verdict {
 }
 
 /// True if a delivery was held back for so long that it is tried whatever its circuit says. So no more wait for a receiver
-/// than its schedule makes, and one that others have trouble with is not held back for their sake for ever.
+/// than its schedule makes, and one that others have trouble with is not held back for their sake for ever. One that is sent again
+/// after it was settled is not overdue: it may be old, and its schedule begins with its next attempt.
 #[must_use]
 pub fn is_overdue(delivery: &Delivery, now: Timestamp) -> bool {
     let last = delivery.attempts.last().map_or(delivery.made_at, |attempt| attempt.at.max(delivery.made_at));
+    if delivery.failures == 0 && !delivery.attempts.is_empty() {
+        return false;
+    }
     let pause = delivery_backoff(delivery.failures, None, 1.0).unwrap_or_default();
     now.since(last) > pause + LONGEST_HELD
 }
@@ -149,5 +153,8 @@ mod tests {
         delivery.attempts = vec![Attempt { at: NOW + hour, http_status: None, latency_ms: 0, detail: String::new() }];
         assert!(!is_overdue(&delivery, NOW + hour * 2 + Duration::from_secs(360)));
         assert!(is_overdue(&delivery, NOW + hour * 2 + Duration::from_secs(361)));
+        // Sent again.
+        delivery.failures = 0;
+        assert!(!is_overdue(&delivery, NOW + hour * 24));
     }
 }

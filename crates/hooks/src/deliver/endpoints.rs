@@ -1,6 +1,6 @@
 //! Endpoints as they are now, and how they are doing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub(super) struct Endpoints {
     queue: JobQueue,
     disable_after: Duration,
     known: Mutex<Cache>,
+    /// Those that are being disabled.
+    ending: Mutex<HashSet<EndpointId>>,
 }
 
 #[derive(Default)]
@@ -42,6 +44,18 @@ struct Cache {
 struct Known {
     read: Instant,
     endpoint: Option<Arc<Endpoint>>,
+}
+
+/// The right to disable an endpoint, until it is dropped.
+struct Ending<'a> {
+    all: &'a Mutex<HashSet<EndpointId>>,
+    id: EndpointId,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
 }
 
 impl fmt::Debug for Endpoints {
@@ -79,7 +93,7 @@ fn change(endpoint: &Endpoint, outcome: Outcome, now: Timestamp, disable_after: 
 
 impl Endpoints {
     pub(super) fn new(store: Arc<dyn SessionStore>, queue: JobQueue, disable_after: Duration) -> Self {
-        Self { store, queue, disable_after, known: Mutex::default() }
+        Self { store, queue, disable_after, known: Mutex::default(), ending: Mutex::default() }
     }
 
     /// The endpoint as it was at most [`FRESH`] ago.
@@ -106,29 +120,40 @@ impl Endpoints {
         known.endpoints.insert(id, Known { read: Instant::now(), endpoint });
     }
 
-    /// Takes note of an attempt that ended at `now`. Writes when that changes something.
+    /// Takes note of an attempt at this endpoint, as it was when it was called, that ended at `now`. Writes when that changes
+    /// something, and the endpoint still has the address that was called.
     pub(super) async fn note(&self, endpoint: &Endpoint, outcome: Outcome, now: Timestamp) -> Result<(), StoreError> {
         match change(endpoint, outcome, now, self.disable_after) {
             None => Ok(()),
-            Some(Change::Mend | Change::Fail) => self.update(endpoint.id, outcome, now, mark).await.map(drop),
-            Some(Change::Disable(_)) => self.disable(endpoint.id, outcome, now).await,
+            Some(Change::Mend | Change::Fail) => self.update(endpoint, outcome, now, mark).await.map(drop),
+            Some(Change::Disable(_)) => match self.end(endpoint.id) {
+                Some(_ending) => self.disable(endpoint, outcome, now).await,
+                None => Ok(()),
+            },
         }
     }
 
-    /// Tells the tenant first, by an event whose id is the same in every try: whatever dies in between, it is told.
-    async fn disable(&self, id: EndpointId, outcome: Outcome, now: Timestamp) -> Result<(), StoreError> {
-        let Some((endpoint, Change::Disable(reason))) = self.update(id, outcome, now, mark).await? else {
+    /// None if it is being disabled already: once is enough to tell of it.
+    fn end(&self, id: EndpointId) -> Option<Ending<'_>> {
+        let first = self.ending.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        // Made only if it was the first: dropping another would give the right away.
+        first.then(|| Ending { all: &self.ending, id })
+    }
+
+    /// Tells the tenant first, by an event that is the same in every try: whatever dies in between, it is told.
+    async fn disable(&self, called: &Endpoint, outcome: Outcome, now: Timestamp) -> Result<(), StoreError> {
+        let Some((endpoint, Change::Disable(reason))) = self.update(called, outcome, now, mark).await? else {
             return Ok(());
         };
         let event = notice(&endpoint, &reason, now);
         let mut others = self.store.endpoints(&endpoint.tenant).await?;
-        others.retain(|other| other.id != id && other.takes(&event));
+        others.retain(|other| other.id != called.id && other.takes(&event));
         let told = event.bot;
         if !others.is_empty() {
             self.store.notify(&endpoint.tenant, event, &others, now).await?;
         }
-        if self.update(id, outcome, now, disable).await?.is_some() {
-            tracing::warn!(endpoint = %id, tenant = %endpoint.tenant, reason, "an endpoint was disabled");
+        if self.update(called, outcome, now, disable).await?.is_some() {
+            tracing::warn!(endpoint = %called.id, tenant = %endpoint.tenant, reason, "an endpoint was disabled");
         }
         if !others.is_empty()
             && let Err(error) = self.queue.send(&Job::Deliver { bot: told }, Duration::ZERO, None).await
@@ -141,15 +166,17 @@ impl Endpoints {
     /// Writes what an attempt changes about the record as it is now, by `edit`; answers what that was, if anything.
     async fn update(
         &self,
-        id: EndpointId,
+        called: &Endpoint,
         outcome: Outcome,
         now: Timestamp,
         edit: fn(Endpoint, &Change, Timestamp) -> Endpoint,
     ) -> Result<Option<(Arc<Endpoint>, Change)>, StoreError> {
+        let id = called.id;
         for _ in 0..CONFLICT_RETRIES {
             let stored = self.store.endpoint(id).await?;
             let changed = stored
                 .as_ref()
+                .filter(|endpoint| endpoint.url == called.url)
                 .and_then(|endpoint| Some((endpoint.clone(), change(endpoint, outcome, now, self.disable_after)?)));
             let Some((endpoint, change)) = changed else {
                 self.remember(id, stored.map(Arc::new));
@@ -190,21 +217,22 @@ fn disable(endpoint: Endpoint, change: &Change, now: Timestamp) -> Endpoint {
     }
 }
 
-/// The event that tells the tenant's other endpoints. Its id is that of this failure.
+/// The event that tells the tenant's other endpoints. Its id and its time are those of this failure, which is noted by now.
 fn notice(endpoint: &Endpoint, reason: &str, now: Timestamp) -> Event {
-    let about = about(endpoint, endpoint.failing_since.unwrap_or(now));
+    let since = endpoint.failing_since.unwrap_or(now);
+    let about = about(endpoint, since);
     let body = json!({
         "event": DISABLED,
         "bot_event": DISABLED,
         "message": format!("The endpoint {} gets no more webhooks: {reason}", endpoint.url),
         "status_code": 500,
-        "timestamp": now.to_rfc3339(),
+        "timestamp": since.to_rfc3339(),
         "event_id": event_id(about.0, about.1),
         "endpoint_id": endpoint.id,
         "url": endpoint.url,
         "reason": reason,
     });
-    own_event(about, DISABLED, now, body)
+    own_event(about, DISABLED, since, body)
 }
 
 #[cfg(test)]
@@ -230,6 +258,12 @@ mod tests {
             failing_since,
             disabled: None,
         }
+    }
+
+    #[test]
+    fn whoever_tells_of_a_failure_tells_the_same() {
+        let failing = endpoint(Some(NOW));
+        assert_eq!(notice(&failing, "gone", NOW), notice(&failing, "gone", NOW + DAY));
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-/// Scheme, name and port: what has a circuit and a share of the slots.
+/// Scheme, name and port: what has a share of the slots, and a circuit for each tenant.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Host(Arc<str>);
 

@@ -1,6 +1,6 @@
 //! A bot's pending deliveries by receiver. No I/O, no clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use muster_session::{EndpointId, Timestamp};
 use muster_store::{Delivery, DeliveryStatus};
@@ -35,17 +35,19 @@ pub(super) struct Look {
 /// Looks at a bot's pending deliveries, given in order.
 ///
 /// In a lane, one that was never tried holds back the later ones; one that failed does not, so a single event that its
-/// receiver cannot stand stops nothing.
-pub(super) fn look(pending: Vec<Delivery>, now: Timestamp) -> Look {
+/// receiver cannot stand stops nothing. What is in hand, by id and the failures known of it, is postponed only for others: here
+/// it counts as due.
+pub(super) fn look(pending: Vec<Delivery>, in_hand: &HashMap<u64, u32>, now: Timestamp) -> Look {
     let mut look = Look::default();
     let mut untried: BTreeMap<Lane, Timestamp> = BTreeMap::new();
     for delivery in pending {
         let DeliveryStatus::Pending { next_at } = delivery.status else { continue };
         let lane = Lane::of(&delivery);
+        let due = next_at <= now || in_hand.get(&delivery.id) == Some(&delivery.failures);
         match untried.get(&lane) {
-            Some(until) if next_at <= now => look.held.push((delivery.id, *until)),
+            Some(until) if due => look.held.push((delivery.id, *until)),
             Some(_) => {}
-            None if next_at <= now => look.ready.entry(lane).or_default().push_back(delivery),
+            None if due => look.ready.entry(lane).or_default().push_back(delivery),
             None => {
                 look.wait = Some(look.wait.map_or(next_at, |earlier| earlier.min(next_at)));
                 if delivery.failures == 0 {
@@ -102,7 +104,11 @@ pub(super) mod tests {
     type Looked = (Vec<Vec<u64>>, Vec<(u64, Timestamp)>, Option<Timestamp>);
 
     fn looked(pending: &[Delivery], now: Timestamp) -> Looked {
-        let look = look(pending.to_vec(), now);
+        looked_with(pending, &HashMap::new(), now)
+    }
+
+    fn looked_with(pending: &[Delivery], in_hand: &HashMap<u64, u32>, now: Timestamp) -> Looked {
+        let look = look(pending.to_vec(), in_hand, now);
         let ready = look.ready.values().map(|lane| lane.iter().map(|delivery| delivery.id).collect()).collect();
         (ready, look.held, look.wait)
     }
@@ -122,6 +128,16 @@ pub(super) mod tests {
         let waiting = [sample(1, in_seconds(9), 1), sample(2, in_seconds(5), 1)];
         assert_eq!(looked(&waiting, NOW), (vec![], vec![], Some(in_seconds(5))));
         assert_eq!(looked(&[], NOW), (vec![], vec![], None));
+    }
+
+    #[test]
+    fn what_is_in_hand_holds_nothing_back_unless_others_had_it() {
+        let pending = [sample(1, in_seconds(9), 0), sample(2, in_seconds(9), 1), sample(3, NOW, 0), sample(4, NOW, 0)];
+        let in_hand = HashMap::from([(1, 0), (2, 1)]);
+        assert_eq!(looked_with(&pending, &in_hand, NOW), (vec![vec![1, 2, 3, 4]], vec![], None));
+        // Somebody else tried the second.
+        let in_hand = HashMap::from([(1, 0), (2, 0)]);
+        assert_eq!(looked_with(&pending, &in_hand, NOW), (vec![vec![1, 3, 4]], vec![], Some(in_seconds(9))));
     }
 
     #[test]

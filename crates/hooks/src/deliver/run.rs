@@ -222,7 +222,7 @@ impl Deliverer {
     async fn next_due(&self, bot: BotId) -> Result<Option<Timestamp>, Error> {
         let pending = self.pending(bot).await?;
         let now = self.now();
-        let look = lanes::look(pending, now);
+        let look = lanes::look(pending, &HashMap::new(), now);
         Ok(if look.ready.is_empty() { look.wait } else { Some(now) })
     }
 

@@ -4,7 +4,8 @@
 //! cannot keep the others waiting; when those are all taken, the call that has had the most time is given up. A host whose
 //! last call was slow gets places of that kind only.
 //!
-//! Those who wait do so in order for each host. The next slot goes to the tenant that has the fewest calls under way.
+//! Those who wait do so in order for each host. Each tenant has a circuit of its own for a host, which it may share with others
+//! that have nothing to do with it. The next slot goes to the tenant that has the fewest calls under way.
 
 mod state;
 
@@ -114,7 +115,7 @@ impl Slots {
         self.next += 1;
         let state = self.hosts.entry(host.clone()).or_default();
         state.used = now;
-        let admission = if overdue { Admission::Free } else { state.circuit.admit(now) };
+        let admission = if overdue { Admission::Free } else { state.admit(tenant, now) };
         let probe = match admission {
             Admission::Later(until) => {
                 self.told.push((ticket, Told::Later(until)));
@@ -189,8 +190,8 @@ impl Slots {
         if !lasted && verdict != Verdict::Unknown {
             state.slow = false;
         }
-        if state.circuit.record(verdict, probe, now) {
-            self.send_away(&host, now);
+        if state.record(&tenant, verdict, probe, now) {
+            self.send_away(&host, &tenant, now);
         }
         self.refresh(&host);
         self.forget_host(&host);
@@ -248,7 +249,7 @@ impl Slots {
         if asked.probe
             && let Some(state) = self.hosts.get_mut(&host)
         {
-            state.circuit.record(Verdict::Unknown, true, now);
+            state.record(&asked.tenant, Verdict::Unknown, true, now);
         }
         self.refresh(&host);
         self.forget_host(&host);
@@ -279,16 +280,16 @@ impl Slots {
         self.told.push((ticket, Told::Later(self.pace.back(now))));
     }
 
-    /// The circuit of a host opened: whoever waits for it comes back later.
-    fn send_away(&mut self, host: &Host, now: Timestamp) {
+    /// The circuit of a host opened for a tenant: what waits there for it comes back later.
+    fn send_away(&mut self, host: &Host, tenant: &TenantId, now: Timestamp) {
         let Some(state) = self.hosts.get(host) else { return };
         let asked = &self.asked;
-        let waiting = state.waiting.values().flatten().copied();
+        let waiting = state.waiting.get(tenant).into_iter().flatten().copied();
         let tickets: Vec<Ticket> = waiting.filter(|ticket| asked.get(ticket).is_some_and(|a| !a.overdue)).collect();
         for ticket in tickets {
             self.leave(ticket, now);
             let Some(state) = self.hosts.get_mut(host) else { return };
-            if let Admission::Later(until) = state.circuit.admit(now) {
+            if let Admission::Later(until) = state.admit(tenant, now) {
                 self.told.push((ticket, Told::Later(until)));
             }
         }
@@ -331,7 +332,7 @@ impl Slots {
     }
 
     fn forget_host(&mut self, host: &Host) {
-        let known = |state: &HostState| state.slow || !state.circuit.is_unmarked() || !state.is_idle();
+        let known = |state: &HostState| state.slow || !state.circuits.is_empty() || !state.is_idle();
         if !self.hosts.get(host).is_some_and(known) {
             self.hosts.remove(host);
         }

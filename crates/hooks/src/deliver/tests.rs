@@ -40,6 +40,7 @@ mod attempts;
 mod crowds;
 mod endpoints;
 mod loops;
+mod parking;
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const NEW_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -158,6 +159,23 @@ impl Setup {
         let clock = Arc::clone(&self.clock);
         let now = move || Timestamp::from_millis(clock.load(Ordering::SeqCst));
         Deliverer::new(Arc::clone(&self.store), self.queue(), settings, now).unwrap()
+    }
+
+    /// One whose passes postpone what they have in hand after this.
+    fn deliverer_that_parks_after(&self, park_after: Duration, settings: Settings) -> Deliverer {
+        let mut deliverer = self.deliverer(settings);
+        Arc::get_mut(&mut deliverer.0).unwrap().park_after = park_after;
+        deliverer
+    }
+
+    /// Waits until nothing is due in the store.
+    async fn nothing_is_due(&self) {
+        let looking = async {
+            while !self.store.bots_with_due_deliveries(self.now(), 10).await.unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.unwrap();
     }
 
     fn now(&self) -> Timestamp {

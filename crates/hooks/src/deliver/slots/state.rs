@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_session::{TenantId, Timestamp};
 
 use super::Ticket;
-use crate::deliver::circuit::Circuit;
+use crate::deliver::circuit::{Admission, Circuit, Verdict};
 use crate::deliver::host::Host;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ pub(super) struct Asked {
 
 #[derive(Debug, Default)]
 pub(super) struct HostState {
-    pub(super) circuit: Circuit,
+    /// Of each tenant its own: what one has wrong is no other's trouble. Those that are not marked are not here.
+    pub(super) circuits: BTreeMap<TenantId, Circuit>,
     pub(super) calls: usize,
     pub(super) slow: bool,
     pub(super) waiting: BTreeMap<TenantId, BTreeSet<Ticket>>,
@@ -41,6 +42,20 @@ pub(super) struct HostState {
 }
 
 impl HostState {
+    pub(super) fn admit(&mut self, tenant: &TenantId, now: Timestamp) -> Admission {
+        self.circuits.get_mut(tenant).map_or(Admission::Free, |circuit| circuit.admit(now))
+    }
+
+    /// What came of a call; true if it opened the tenant's circuit.
+    pub(super) fn record(&mut self, tenant: &TenantId, verdict: Verdict, probe: bool, now: Timestamp) -> bool {
+        let mut circuit = self.circuits.remove(tenant).unwrap_or_default();
+        let opened = circuit.record(verdict, probe, now);
+        if !circuit.is_unmarked() {
+            self.circuits.insert(tenant.clone(), circuit);
+        }
+        opened
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.calls == 0 && self.waiting.is_empty()
     }

@@ -172,6 +172,22 @@ fn whoever_waits_for_a_host_whose_circuit_opens_comes_back_later() {
 }
 
 #[test]
+fn a_circuit_is_open_for_its_tenant_alone() {
+    let mut desk = Desk::new(Limits { host: 1, ..LIMITS });
+    for _ in 0..4 {
+        let ticket = desk.ask("wrong", "a");
+        desk.end(ticket, Verdict::Down);
+    }
+    let (last, waiting, other) = (desk.ask("wrong", "a"), desk.ask("wrong", "a"), desk.ask("right", "a"));
+    desk.end(last, Verdict::Down);
+    assert_eq!((desk.goes(waiting), desk.goes(other)), (Some("later"), Some("quick")));
+    // Its success closes nothing of the other.
+    desk.end(other, Verdict::Up);
+    let (wrong, right) = (desk.ask("wrong", "a"), desk.ask("right", "a"));
+    assert_eq!((desk.goes(wrong), desk.goes(right)), (Some("later"), Some("quick")));
+}
+
+#[test]
 fn waiting_ones_are_sent_away_when_the_circuit_opens() {
     let mut desk = Desk::new(Limits { host: 5, quick: 5, ..LIMITS });
     let calls: Vec<Ticket> = (0..5).map(|_| desk.ask("t", "a")).collect();

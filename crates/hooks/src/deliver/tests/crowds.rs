@@ -64,15 +64,34 @@ async fn a_receiver_that_hangs_delays_no_other_of_the_same_bot() {
     assert_eq!(sick.sequences(), [1]);
     // What lasts is postponed, and its message makes way.
     setup.queued(|depth| depth.leased == 0).await;
-    let postponed = async {
-        while !setup.store.bots_with_due_deliveries(setup.now(), 10).await.unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, postponed).await.unwrap();
+    setup.nothing_is_due().await;
     sick.gate.add_permits(100);
     for sequence in 2..=4 {
         assert_eq!(arrives(&mut sick_seen).await, sequence);
+    }
+}
+
+#[tokio::test]
+async fn passes_that_look_again_starve_no_attempt_of_the_store() {
+    let mut setup = Setup::new();
+    let (receiver, mut seen) = Receiver::start_at("0.0.0.0:0", &mut setup.tasks, true).await;
+    let (bots, lanes) = (64_u8, 8_u8);
+    for bot in 0..bots {
+        let mut endpoints = Vec::new();
+        for lane in 0..lanes {
+            // None is known yet, so each attempt has to read its own.
+            let id = u128::from(bot) << 64 | u128::from(lane);
+            endpoints.push(setup.endpoint(id, &receiver.at([127, 0, 1, lane])).await);
+        }
+        let bot = setup.bot_of("t", None, &endpoints, 1).await;
+        // Looked for again while its attempts do; the store takes few reads at a time.
+        for _ in 0..8 {
+            setup.wake(bot).await;
+        }
+    }
+    let _running = running(setup.deliverer(Settings { concurrency: 256, ..settings() }));
+    for _ in 0..usize::from(bots) * usize::from(lanes) {
+        arrives(&mut seen).await;
     }
 }
 

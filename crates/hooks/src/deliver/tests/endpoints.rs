@@ -143,6 +143,33 @@ async fn an_endpoint_that_is_gone_is_disabled_and_the_others_are_told() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_is_gone_for_several_bots_at_once_is_told_of_once() {
+    let mut setup = Setup::new();
+    let (gone, mut seen) = Receiver::start(&mut setup.tasks, false).await;
+    let (other, _seen) = Receiver::start(&mut setup.tasks, true).await;
+    gone.answer(1, [status(410), status(410), status(410)]);
+    let endpoint = [setup.endpoint(1, &gone.url).await];
+    setup.endpoint(2, &other.url).await;
+    let mut bots = Vec::new();
+    for _ in 0..3 {
+        bots.push(setup.bot_of("t", None, &endpoint, 1).await);
+    }
+    let deliverer = setup.deliverer(Settings { concurrency: 64, ..settings() });
+    let all = futures_util::future::join_all(bots.iter().map(|bot| deliverer.deliver_bot(*bot)));
+    let answer = async {
+        for _ in 0..3 {
+            arrives(&mut seen).await;
+        }
+        gone.gate.add_permits(3);
+    };
+    let (ends, ()) = tokio::join!(all, answer);
+    assert!(ends.iter().all(|end| matches!(end, Ok(None))), "{ends:?}");
+    assert!(setup.stored(&endpoint[0]).await.disabled.is_some());
+    let about = BotId::from_uuid(endpoint[0].id.as_uuid());
+    assert_eq!(setup.store.pending_deliveries(about, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn an_endpoint_that_fails_for_too_long_is_disabled() {
     let mut setup = Setup::new();
     let (receiver, _seen) = Receiver::start(&mut setup.tasks, true).await;
@@ -186,6 +213,26 @@ async fn a_delivery_goes_where_its_endpoint_is_now() {
     setup.put(Endpoint { url: new.url.clone(), ..endpoint }).await;
     assert_eq!(setup.deliverer(settings()).deliver_bot(bot).await.unwrap(), None);
     assert_eq!((old.hits().len(), new.hits().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn the_old_address_of_an_endpoint_says_nothing_of_the_new_one() {
+    let mut setup = Setup::new();
+    let (old, mut seen) = Receiver::start(&mut setup.tasks, false).await;
+    old.answer(1, [status(410)]);
+    let endpoint = setup.endpoint(1, &old.url).await;
+    let bot = setup.bot_of("t", None, std::slice::from_ref(&endpoint), 1).await;
+    let deliverer = setup.deliverer(settings());
+    let moving = async {
+        arrives(&mut seen).await;
+        setup.put(Endpoint { url: old.at([127, 0, 0, 2]), ..endpoint.clone() }).await;
+        old.gate.add_permits(1);
+    };
+    let (end, ()) = tokio::join!(deliverer.deliver_bot(bot), moving);
+    assert_eq!(end.unwrap(), None);
+    let stored = setup.stored(&endpoint).await;
+    assert_eq!((stored.failing_since, stored.disabled), (None, None));
+    assert_eq!(setup.ledger(bot).await, [(DeliveryStatus::Failed, vec![Some(410)])]);
 }
 
 #[tokio::test]

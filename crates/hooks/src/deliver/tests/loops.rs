@@ -41,7 +41,7 @@ async fn two_wake_ups_of_one_bot_deliver_once() {
     let bot = setup.bot(&receiver.url, 3).await;
     let queue = setup.queue();
     queue.send(&Job::Deliver { bot }, Duration::ZERO, None).await.unwrap();
-    let deliverer = setup.deliverer(settings());
+    let deliverer = setup.deliverer_that_parks_after(PATIENCE, settings());
     let shutdown = CancellationToken::new();
     let running = tokio::spawn({
         let shutdown = shutdown.clone();

@@ -251,8 +251,10 @@ fn new_secret() -> Result<String, ApiError> {
 
 impl Change {
     fn apply(&self, endpoint: &mut Endpoint, now: Timestamp) {
-        if let Some(url) = &self.url {
+        if let Some(url) = self.url.as_ref().filter(|url| **url != endpoint.url) {
             endpoint.url.clone_from(url);
+            // How the old one was doing says nothing of this one.
+            endpoint.failing_since = None;
         }
         if let Some(events) = &self.events {
             endpoint.events.clone_from(events);

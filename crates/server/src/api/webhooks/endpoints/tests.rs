@@ -48,3 +48,16 @@ fn disabling_twice_keeps_the_first_reason_and_enabling_clears_the_record() {
     change(false).apply(&mut endpoint, NOW);
     assert_eq!((endpoint.disabled, endpoint.failing_since), (None, None));
 }
+
+#[test]
+fn another_address_is_not_failing_and_stays_disabled() {
+    let change =
+        |url: &str| Change { url: Some(url.parse().unwrap()), events: None, description: None, disabled: None };
+    let mut endpoint = endpoint();
+    endpoint.failing_since = Some(NOW);
+    endpoint.disabled = Some(Disabled { at: NOW, reason: "failed for 5 days".into() });
+    change("https://example.com/").apply(&mut endpoint, NOW);
+    assert_eq!(endpoint.failing_since, Some(NOW), "it is the same");
+    change("https://example.com/new").apply(&mut endpoint, NOW);
+    assert_eq!((endpoint.failing_since, endpoint.disabled.is_some()), (None, true));
+}
