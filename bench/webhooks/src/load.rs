@@ -26,13 +26,18 @@ pub struct Measured {
 /// pace, and a request that had to wait for its turn took that time, too.
 pub async fn process(address: &str, connections: usize, seconds: f64, rate: f64) -> Result<()> {
     let request = request(address)?;
+    // One after the other: what does not fit the other side's backlog would come a second later.
+    let mut streams = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let stream = TcpStream::connect(address).await.context("connecting")?;
+        stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
     let (begin, long) = (Instant::now(), Duration::from_secs_f64(seconds));
     let mut tasks: JoinSet<Result<Vec<f64>>> = JoinSet::new();
-    for number in 0..connections {
-        let (address, request) = (address.to_owned(), request.clone());
+    for (number, mut stream) in streams.into_iter().enumerate() {
+        let request = request.clone();
         tasks.spawn(async move {
-            let mut stream = TcpStream::connect(&address).await.context("connecting")?;
-            stream.set_nodelay(true)?;
             let (mut millis, mut answer) = (Vec::with_capacity(1 << 16), Vec::with_capacity(1 << 10));
             let step = if rate > 0.0 { connections as f64 / rate } else { 0.0 };
             let mut turn = begin + Duration::from_secs_f64(step * number as f64 / connections as f64);

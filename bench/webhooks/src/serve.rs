@@ -19,7 +19,7 @@ use muster_server::api::{self, ApiState};
 use muster_server::clock::Clock;
 use muster_server::config::{self, Config, Runtimes};
 use muster_server::engines::Engines;
-use muster_server::inbound::{Intake, Sources};
+use muster_server::inbound::{Door, Intake, Sources};
 use muster_server::roles::Backend;
 use muster_server::supervise::Shutdown;
 use muster_session::TenantId;
@@ -97,9 +97,13 @@ fn state(queue: Arc<dyn Queue>, dir: &Path) -> Result<ApiState> {
         engines: Arc::new(Engines::new(config.transcription.clone())),
         nudge: backend.nudge.clone(),
         endpoints: backend.endpoints.clone(),
-        sources: Sources::new([source]),
-        intake: Intake::new(Arc::clone(backend.queue.raw()), config.inbound.max_waiting as usize),
-        inbound_max_body: config.inbound.max_body_bytes as usize,
+        door: Arc::new(Door {
+            sources: Sources::new([source]),
+            intake: Intake::new(Arc::clone(backend.queue.raw()), config.inbound.max_waiting as usize),
+            max_body: config.inbound.max_body_bytes as usize,
+            link_secret: Arc::from(&[7_u8; 32][..]),
+            clock: backend.clock.clone(),
+        }),
         runtimes: Runtimes::default(),
         shutdown: Shutdown::default(),
     })

@@ -21,8 +21,9 @@ pub(crate) trait Operation: Send {
 }
 
 /// So many changed rows make a log that is worth moving into the file. A row and its places in indexes are some four pages of
-/// it when each is a commit of its own, so it stays far below what the writer would have to move itself.
-const ROWS_PER_CHECKPOINT: u64 = 512;
+/// it when each is a commit of its own, and a message of many webhooks is two dozen: moved in small pieces, nobody's commit waits
+/// long behind the disk, and the writer never has to move any itself.
+const ROWS_PER_CHECKPOINT: u64 = 64;
 
 /// Runs until every sender is gone and everything that was sent is done. Tells `checkpoint` when the log has grown.
 pub(crate) fn run(

@@ -23,7 +23,7 @@ use crate::backends;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engines::Engines;
-use crate::inbound::Intake;
+use crate::inbound::{Door, Intake};
 use crate::keys;
 use crate::roles::{Backend, Role};
 use crate::supervise::{Shutdown, Supervisor};
@@ -167,9 +167,13 @@ fn api_state(process: &Process, public_url: &Url) -> anyhow::Result<ApiState> {
         engines: Arc::clone(engines),
         nudge: Arc::clone(&backend.nudge),
         endpoints: backend.endpoints.clone(),
-        sources: config.inbound.sources.clone(),
-        intake: Intake::new(Arc::clone(backend.queue.raw()), config.inbound.max_waiting as usize),
-        inbound_max_body: config.inbound.max_body_bytes as usize,
+        door: Arc::new(Door {
+            sources: config.inbound.sources.clone(),
+            intake: Intake::new(Arc::clone(backend.queue.raw()), config.inbound.max_waiting as usize),
+            max_body: config.inbound.max_body_bytes as usize,
+            link_secret: Arc::clone(link_secret),
+            clock: backend.clock.clone(),
+        }),
         runtimes: config.runtimes.clone(),
         shutdown: shutdown.clone(),
     })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(crate) async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
 /// The whole body, at most so many bytes.
 pub(crate) async fn read_at_most(body: Body, most: usize) -> Result<Vec<u8>, ApiError> {
     let collect = async {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(body.size_hint().lower().min(most as u64) as usize);
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| ApiError::bad_request("The body could not be read to its end"))?;

@@ -1,5 +1,7 @@
 //! Webhooks that come in: verified, made durable, answered. Nothing else is done here; what they mean is for `roles::inbound`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
@@ -12,8 +14,7 @@ use muster_session::BotId;
 use super::body;
 use super::error::{ApiError, Message};
 use super::query::Query;
-use super::state::ApiState;
-use crate::inbound::{Envelope, verify_token};
+use crate::inbound::{Door, Envelope, verify_token};
 
 /// Takes a webhook of a source
 ///
@@ -32,7 +33,7 @@ use crate::inbound::{Envelope, verify_token};
     security(())
 )]
 pub(crate) async fn receive(
-    State(state): State<ApiState>,
+    State(door): State<Arc<Door>>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -40,10 +41,10 @@ pub(crate) async fn receive(
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found("There is no such source of webhooks");
     let Ok(Path(name)) = path else { return Err(unknown()) };
-    let source = state.sources.get(&name).ok_or_else(unknown)?;
-    let body = body::read_at_most(body, state.inbound_max_body).await?;
-    let now = state.clock.now();
-    let bot = addressed(&state, source, query.as_deref());
+    let source = door.sources.get(&name).ok_or_else(unknown)?;
+    let body = body::read_at_most(body, door.max_body).await?;
+    let now = door.clock.now();
+    let bot = addressed(&door, source, query.as_deref());
     if bot.is_none() {
         match source.verify(&headers, &body, now) {
             Ok(Verified::Event) => {}
@@ -52,7 +53,7 @@ pub(crate) async fn receive(
         }
     }
     let envelope = Envelope { source: name, bot, received_at: now, headers, body };
-    match state.intake.take(envelope.encode()).await {
+    match door.intake.take(envelope.encode()).await {
         Ok(Ok(())) => Ok(StatusCode::OK.into_response()),
         Ok(Err(QueueError::OverLimit { .. })) => {
             Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The webhook is larger than the queue takes"))
@@ -63,10 +64,10 @@ pub(crate) async fn receive(
 }
 
 /// The bot of the address, if the address is one that we gave out.
-fn addressed(state: &ApiState, source: &Source, query: Option<&str>) -> Option<BotId> {
+fn addressed(door: &Door, source: &Source, query: Option<&str>) -> Option<BotId> {
     let query = Query::parse(Some(query?));
     let bot: BotId = query.get("bot")?.parse().ok()?;
-    verify_token(&state.link_secret, &source.name, bot, query.get("token")?).then_some(bot)
+    verify_token(&door.link_secret, &source.name, bot, query.get("token")?).then_some(bot)
 }
 
 fn refused(source: &Source, refusal: &Refusal) -> ApiError {

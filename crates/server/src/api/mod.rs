@@ -44,17 +44,25 @@ use utoipa_axum::routes;
 pub use fields::Problems;
 pub use state::ApiState;
 
+use crate::inbound::Door;
 use crate::supervise::Shutdown;
 use error::ApiError;
 
 /// Every route of the server's API, below `/api/v1`, `/media`, `/healthz` and `/readyz`.
 pub fn router(state: ApiState) -> Router {
     let (router, _) = routes().split_for_parts();
+    let (door, _) = door().split_for_parts();
     router
+        .with_state(state.clone())
+        .merge(door.with_state(state.door))
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn(request_id::layer))
-        .with_state(state)
+}
+
+/// Where webhooks come in.
+fn door() -> OpenApiRouter<Arc<Door>> {
+    OpenApiRouter::new().routes(routes!(inbound::receive))
 }
 
 /// `/healthz` and `/readyz` alone, for a process without the API.
@@ -70,7 +78,9 @@ pub fn probes_router(store: Arc<dyn SessionStore>, queue: JobQueue, shutdown: Sh
 /// The OpenAPI document of [`router`].
 #[must_use]
 pub fn openapi_document() -> OpenApi {
-    routes().into_openapi()
+    let mut document = routes().into_openapi();
+    document.merge(door().into_openapi());
+    document
 }
 
 fn routes() -> OpenApiRouter<ApiState> {
@@ -120,7 +130,6 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(webhooks::inbox::show));
     OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", bots.merge(data).merge(webhooks).merge(rest))
-        .routes(routes!(inbound::receive))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))
         .merge(media_routes())

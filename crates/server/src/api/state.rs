@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Runtimes;
 use crate::endpoints::Endpoints;
 use crate::engines::Engines;
-use crate::inbound::{Intake, Sources};
+use crate::inbound::Door;
 use crate::roles::Backend;
 use crate::roles::nudge::Nudge;
 use crate::supervise::Shutdown;
@@ -53,12 +53,8 @@ pub struct ApiState {
     pub nudge: Arc<Nudge>,
     /// Who is told of what happens, beside each bot's own address.
     pub endpoints: Endpoints,
-    /// Whose webhooks are taken.
-    pub sources: Sources,
-    /// Takes them.
-    pub intake: Intake,
-    /// Largest of them, bytes.
-    pub inbound_max_body: usize,
+    /// What takes webhooks.
+    pub door: Arc<Door>,
     /// Where bots run.
     pub runtimes: Runtimes,
     /// Readiness ends when it drains.

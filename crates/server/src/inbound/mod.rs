@@ -12,9 +12,25 @@ use std::sync::Arc;
 
 use muster_hooks::inbound::Source;
 
+use crate::clock::Clock;
 pub use envelope::{BadEnvelope, Envelope};
 pub use intake::{Full, Intake};
 pub use token::{callback, verify as verify_token};
+
+/// What takes webhooks. Of its own, so that a request for it costs nothing of the rest of the API.
+#[derive(Debug)]
+pub struct Door {
+    /// Whose webhooks are taken.
+    pub sources: Sources,
+    /// Takes them.
+    pub intake: Intake,
+    /// Largest of them, bytes.
+    pub max_body: usize,
+    /// The secret of the addresses that we give out.
+    pub link_secret: Arc<[u8]>,
+    /// The time.
+    pub clock: Clock,
+}
 
 /// Who may send webhooks, by name.
 #[derive(Clone, Debug, Default)]

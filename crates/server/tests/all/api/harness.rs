@@ -116,9 +116,13 @@ impl Api {
             engines: Arc::new(engines(speech_available)),
             nudge: Arc::clone(&backend.nudge),
             endpoints: backend.endpoints.clone(),
-            sources: inbound::Sources::default(),
-            intake: inbound::Intake::new(Arc::clone(backend.queue.raw()), 16),
-            inbound_max_body: 4_096,
+            door: Arc::new(inbound::Door {
+                sources: inbound::Sources::default(),
+                intake: inbound::Intake::new(Arc::clone(backend.queue.raw()), 16),
+                max_body: 4_096,
+                link_secret: Arc::from(&b"0123456789abcdef0123456789abcdef"[..]),
+                clock: backend.clock.clone(),
+            }),
             runtimes: muster_server::config::Runtimes::default(),
             shutdown: Shutdown::default(),
         };
