@@ -44,7 +44,7 @@ const SICK: usize = RECEIVERS / 100;
 const EVENTS_PER_SECOND: u32 = 300;
 /// So many first ones warm up.
 const UNCOUNTED: usize = 2_000;
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 const TENANTS: usize = 20;
 
