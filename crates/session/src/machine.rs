@@ -392,7 +392,7 @@ impl Session {
             State::Queued | State::Joining if self.remote.is_some() => {
                 self.give_up_remote(EndReason::RemoteFailed.message().to_owned(), out, now);
             }
-            state if state.is_live() && self.remote.as_ref().is_some_and(|remote| !remote.ours) => {
+            state if state.is_live() && self.is_theirs() => {
                 self.give_up_remote(EndReason::RemoteFailed.message().to_owned(), out, now);
             }
             State::Queued => {

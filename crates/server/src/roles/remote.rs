@@ -156,7 +156,7 @@ impl RemoteSetup {
             (_, None) => self.ask(backend, &session).await?,
             (State::Processing, Some(there)) => self.fetch(backend, &session, there).await?,
             (State::Done, Some(there)) => self.left_behind(backend, &session, there).await,
-            (_, Some(there)) => self.look(backend, &session, &remote, there).await?,
+            (_, Some(there)) => self.look(backend, &session, there).await?,
         };
         match again {
             Some(pause) => self.come_back(backend, bot, pause).await,

@@ -52,32 +52,24 @@ impl Session {
             Report::Joining { at, simulated } => {
                 self.require(self.state == State::Joining, "joining")?;
                 self.simulated |= simulated;
-                let message = format!("Bot is joining the meeting (attempt {})", self.attempt);
-                self.note("Joining", message.clone(), at.min(now));
-                self.emit(out, Draft::new("bot.joining", Some("Joining"), message), at.min(now));
+                self.tell_joining(out, at.min(now));
             }
             Report::WaitingRoom { at } => {
                 self.require(self.state == State::Joining, "waiting_room")?;
                 self.enter(State::WaitingRoom, now);
-                let message = "Bot is waiting to be let in";
-                self.note("WaitingRoom", message, at.min(now));
-                self.emit(out, Draft::new("bot.in_waiting_room", Some("InWaitingRoom"), message), at.min(now));
+                self.tell_lobby(out, at.min(now));
             }
             Report::Admitted { at } => {
                 self.require(matches!(self.state, State::Joining | State::WaitingRoom), "admitted")?;
                 self.enter(State::InMeeting, now);
                 // Back after a loss: the longest stay still counts from the first time.
                 let again = self.admitted_at.replace(self.admitted_at.unwrap_or(at.min(now))).is_some();
-                let message = if again { "Bot joined the meeting again" } else { "Bot joined the meeting" };
-                self.note("InMeeting", message, at.min(now));
-                self.emit(out, Draft::new("bot.inmeeting", Some("InMeeting"), message), at.min(now));
+                self.tell_admitted(again, out, at.min(now));
             }
             Report::Recording { at } => {
                 self.require(self.state == State::InMeeting, "recording")?;
                 self.enter(State::Recording, now);
-                let message = "Bot is recording";
-                self.note("Recording", message, at.min(now));
-                self.emit(out, Draft::new("bot.recording", Some("Recording"), message), at.min(now));
+                self.tell_recording(out, at.min(now));
             }
             Report::Leaving { at, reason, message } => {
                 self.require(self.state.is_live() && self.state != State::Leaving, "leaving")?;
@@ -118,19 +110,47 @@ impl Session {
         Ok(())
     }
 
+    pub(super) fn tell_joining(&mut self, out: &mut Outcome, at: Timestamp) {
+        let message = format!("Bot is joining the meeting (attempt {})", self.attempt);
+        self.note("Joining", message.clone(), at);
+        self.emit(out, Draft::new("bot.joining", Some("Joining"), message), at);
+    }
+
+    pub(super) fn tell_lobby(&mut self, out: &mut Outcome, at: Timestamp) {
+        let message = "Bot is waiting to be let in";
+        self.note("WaitingRoom", message, at);
+        self.emit(out, Draft::new("bot.in_waiting_room", Some("InWaitingRoom"), message), at);
+    }
+
+    pub(super) fn tell_admitted(&mut self, again: bool, out: &mut Outcome, at: Timestamp) {
+        let message = if again { "Bot joined the meeting again" } else { "Bot joined the meeting" };
+        self.note("InMeeting", message, at);
+        self.emit(out, Draft::new("bot.inmeeting", Some("InMeeting"), message), at);
+    }
+
+    pub(super) fn tell_recording(&mut self, out: &mut Outcome, at: Timestamp) {
+        let message = "Bot is recording";
+        self.note("Recording", message, at);
+        self.emit(out, Draft::new("bot.recording", Some("Recording"), message), at);
+    }
+
+    pub(super) fn tell_leaving(&mut self, message: String, out: &mut Outcome, at: Timestamp) {
+        self.note("Leaving", message.clone(), at);
+        self.emit(out, Draft::new("bot.leaving", Some("Leaving"), message), at);
+    }
+
     fn leaving(&mut self, reason: EndReason, message: String, out: &mut Outcome, at: Timestamp, now: Timestamp) {
         let (reason, message) = self.verdict(reason, message);
         self.enter(State::Leaving, now);
-        self.note("Leaving", message.clone(), at);
         self.end.get_or_insert(End { reason, message: message.clone(), at });
-        self.emit(out, Draft::new("bot.leaving", Some("Leaving"), message), at);
+        self.tell_leaving(message, out, at);
     }
 
     pub(super) fn stop(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
         match self.state {
             // Nobody runs it yet: it is over at once. A worker that holds a stale job finds it out by its state.
             State::Scheduled | State::Queued => {
-                self.require(self.remote.as_ref().is_none_or(|remote| remote.ours), "stop")?;
+                self.require(!self.is_theirs(), "stop")?;
                 let (reason, message) = (EndReason::LeaveRequested, EndReason::LeaveRequested.message());
                 self.stop_requested = Some(now);
                 self.leaving(reason, message.to_owned(), out, now, now);
@@ -139,7 +159,7 @@ impl Session {
             }
             state if state.is_live() => {
                 // One that its caller sent elsewhere can only be stopped there.
-                self.require(self.remote.as_ref().is_none_or(|remote| remote.ours), "stop")?;
+                self.require(!self.is_theirs(), "stop")?;
                 self.stop_requested.get_or_insert(now);
                 self.tend(out);
                 Ok(())

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::people::Person;
 use super::{Outcome, Rejected};
-use crate::event::Draft;
 use crate::job::Job;
 use crate::retry::MAX_ATTEMPTS;
 use crate::{
@@ -45,9 +44,19 @@ impl Session {
         }
     }
 
+    /// Its bot runs elsewhere, and we send it there.
+    pub(super) fn is_ours_elsewhere(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.ours)
+    }
+
+    /// Its bot runs elsewhere, and its caller sent it there.
+    pub(super) fn is_theirs(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| !remote.ours)
+    }
+
     /// Asks for a look at a bot that we sent elsewhere.
     pub(super) fn tend(&self, out: &mut Outcome) {
-        if self.remote.as_ref().is_some_and(|remote| remote.ours) {
+        if self.is_ours_elsewhere() {
             out.jobs.push((Job::Tend { bot: self.id }, Duration::ZERO));
         }
     }
@@ -76,8 +85,7 @@ impl Session {
     }
 
     pub(super) fn send(&mut self, now: Timestamp) -> Result<(), Rejected> {
-        let ours = self.remote.as_ref().is_some_and(|remote| remote.ours);
-        self.require(self.state == State::Queued && ours, "send")?;
+        self.require(self.state == State::Queued && self.is_ours_elsewhere(), "send")?;
         self.attempt += 1;
         self.enter(State::Joining, now);
         Ok(())
@@ -132,15 +140,13 @@ impl Session {
                     self.attempt += 1;
                     self.enter(State::Joining, now);
                 }
-                self.announce(out, at);
+                self.tell_joining(out, at);
             }
             Observation::WaitingRoom => {
                 self.require(newer && matches!(self.state, State::Queued | State::Joining), "waiting_room")?;
                 self.on_its_way(out, at, now);
                 self.enter(State::WaitingRoom, now);
-                let message = "Bot is waiting to be let in";
-                self.note("WaitingRoom", message, at);
-                self.emit(out, Draft::new("bot.in_waiting_room", Some("InWaitingRoom"), message), at);
+                self.tell_lobby(out, at);
             }
             Observation::InMeeting => {
                 self.require(before_admission, "in_meeting")?;
@@ -152,9 +158,7 @@ impl Session {
                     self.let_in(out, at, now);
                 }
                 self.enter(State::Recording, now);
-                let message = "Bot is recording";
-                self.note("Recording", message, at);
-                self.emit(out, Draft::new("bot.recording", Some("Recording"), message), at);
+                self.tell_recording(out, at);
             }
             Observation::Leaving { why } => {
                 self.require(self.state.is_live() && self.state != State::Leaving, "leaving")?;
@@ -163,8 +167,7 @@ impl Session {
                 if let Some(reason) = why {
                     self.end.get_or_insert(End { reason, message: message.to_owned(), at });
                 }
-                self.note("Leaving", message, at);
-                self.emit(out, Draft::new("bot.leaving", Some("Leaving"), message), at);
+                self.tell_leaving(message.to_owned(), out, at);
                 if ours {
                     out.jobs.push((Job::Tend { bot: self.id }, LOOK_AT_LEAVING));
                 }
@@ -287,12 +290,6 @@ impl Session {
         self.timeline.iter().any(|entry| entry.name == "Joining")
     }
 
-    fn announce(&mut self, out: &mut Outcome, at: Timestamp) {
-        let message = format!("Bot is joining the meeting (attempt {})", self.attempt);
-        self.note("Joining", message.clone(), at);
-        self.emit(out, Draft::new("bot.joining", Some("Joining"), message), at);
-    }
-
     /// What came before and was not heard of is told first.
     fn on_its_way(&mut self, out: &mut Outcome, at: Timestamp, now: Timestamp) {
         if self.state == State::Queued {
@@ -300,7 +297,7 @@ impl Session {
             self.enter(State::Joining, now);
         }
         if !self.is_announced() {
-            self.announce(out, at);
+            self.tell_joining(out, at);
         }
     }
 
@@ -308,8 +305,6 @@ impl Session {
         self.on_its_way(out, at, now);
         self.enter(State::InMeeting, now);
         self.admitted_at = Some(at);
-        let message = "Bot joined the meeting";
-        self.note("InMeeting", message, at);
-        self.emit(out, Draft::new("bot.inmeeting", Some("InMeeting"), message), at);
+        self.tell_admitted(false, out, at);
     }
 }

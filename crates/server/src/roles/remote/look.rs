@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_session::{EndReason, Input, Observation, Remote, Session, Timestamp};
+use muster_session::{EndReason, Input, Observation, Session, Timestamp};
 use serde_json::Value;
 
 use super::client::Trouble;
@@ -15,20 +15,19 @@ impl RemoteSetup {
         &self,
         backend: &Backend,
         session: &Session,
-        remote: &Remote,
         there: &str,
     ) -> anyhow::Result<Option<Duration>> {
         if session.stop_requested.is_some()
             && let Err(error) = self.client.remove(there).await
         {
-            tracing::warn!(bot = %session.id, source = remote.source, %error, "an order to leave did not get through; trying again");
+            tracing::warn!(bot = %session.id, source = self.source, %error, "an order to leave did not get through; trying again");
             return Ok(Some(super::RETRY[0]));
         }
         let details = match self.client.details(there).await {
             Ok(details) => details,
             Err(Trouble::Refused(why)) => {
                 // It was there: what is gone is not looked for for ever. The session's deadline ends it.
-                tracing::warn!(bot = %session.id, source = remote.source, why, "the service does not say how a bot fares");
+                tracing::warn!(bot = %session.id, source = self.source, why, "the service does not say how a bot fares");
                 return Ok(Some(LOOK));
             }
             Err(Trouble::Later { .. }) => return Ok(Some(LOOK)),
