@@ -35,6 +35,10 @@ const TIMELINE_MAX: usize = 200;
 pub enum Input {
     /// `join_at` is near enough: queue it.
     Due,
+    /// `join_at` is near enough, and there is no place for it: it waits in line.
+    Hold,
+    /// There is a place for one that waits in line.
+    Release,
     /// A worker takes the queued session for `attempt`.
     Acquire {
         /// The worker.
@@ -170,6 +174,17 @@ impl Session {
     /// Makes a session: queued, or scheduled when `join_at` is in the future.
     #[must_use]
     pub fn create(new: NewSession, now: Timestamp) -> (Self, Outcome) {
+        Self::make(new, false, now)
+    }
+
+    /// The same when there is no place for it now: one that our workers would run at once waits in line until it is
+    /// [released](Input::Release).
+    #[must_use]
+    pub fn create_held(new: NewSession, now: Timestamp) -> (Self, Outcome) {
+        Self::make(new, true, now)
+    }
+
+    fn make(new: NewSession, hold: bool, now: Timestamp) -> (Self, Outcome) {
         let scheduled = new.join_at.filter(|at| *at > now);
         let owed = new.media.owed_transcript().cloned();
         let transcripts =
@@ -190,6 +205,7 @@ impl Session {
             lost: None,
             state: if scheduled.is_some() { State::Scheduled } else { State::Queued },
             since: now,
+            held: false,
             attempt: 0,
             remote: new.remote,
             overflow_ms: new.overflow.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
@@ -219,6 +235,8 @@ impl Session {
                 Draft::new("bot.scheduled", Some("Scheduled"), format!("Bot scheduled for {at}")),
                 now,
             );
+        } else if hold && session.remote.is_none() {
+            session.wait_in_line(&mut out, now);
         } else {
             session.dispatch(Duration::ZERO, &mut out);
         }
@@ -230,6 +248,8 @@ impl Session {
         let mut out = Outcome::default();
         match input {
             Input::Due => self.due(&mut out, now)?,
+            Input::Hold => self.hold(&mut out, now)?,
+            Input::Release => self.release(&mut out, now)?,
             Input::Reschedule { join_at } => self.reschedule(join_at, &mut out, now)?,
             Input::Acquire { owner, ttl, attempt } => self.acquire(owner, ttl, attempt, now)?,
             Input::Report { fencing, report } => {
@@ -310,6 +330,13 @@ impl Session {
     #[must_use]
     pub fn lease_until(&self) -> Option<Timestamp> {
         self.lease.as_ref().map(|lease| lease.until)
+    }
+
+    /// True if it has one of its tenant's places: it is on its way to a worker of ours, or a worker has it.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        let on_its_way = self.state == State::Queued && !self.held;
+        self.remote.is_none() && (on_its_way || self.state.is_live())
     }
 
     /// True if it was ever let in.

@@ -170,6 +170,8 @@ reasons! {
     RemoteFailed = "remote_failed", Failed, Us, false, "The service that runs the bot refused it, or did not say how it fares";
     /// The worker has simulated bots only, and the meeting is a real one.
     SimulatedOnly = "simulated_only", Failed, Us, false, "The worker has simulated bots only, which attend nothing but sandbox meetings";
+    /// It used more memory than a bot may, and would have taken others with it.
+    OverBudget = "over_budget", Failed, Us, false, "The bot used more memory than one bot may have (worker.bot_memory_limit)";
     /// Something else on our side.
     Internal = "internal", Failed, Us, true, "An internal error ended the bot";
 }

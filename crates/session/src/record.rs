@@ -43,6 +43,9 @@ pub struct Session {
     pub state: State,
     /// Since when.
     pub since: Timestamp,
+    /// Queued, and waits in line: no worker is to have it until there is a place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// Attempts at joining begun so far.
     pub attempt: u32,
     /// The bot is not one of our workers': it runs elsewhere, and webhooks say how it goes.

@@ -18,6 +18,27 @@ impl Session {
         Ok(())
     }
 
+    pub(super) fn hold(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        self.require(self.state == State::Scheduled && self.remote.is_none(), "hold")?;
+        self.enter(State::Queued, now);
+        self.wait_in_line(out, now);
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        self.require(self.state == State::Queued && self.held, "release")?;
+        self.held = false;
+        self.note("Queued", "There is a place for the bot", now);
+        out.jobs.push((Job::Run { bot: self.id, attempt: self.attempt + 1 }, Duration::ZERO));
+        Ok(())
+    }
+
+    pub(super) fn wait_in_line(&mut self, out: &mut Outcome, now: Timestamp) {
+        self.held = true;
+        self.note("Queued", "Waiting in line for a place", now);
+        self.overflow(out);
+    }
+
     pub(super) fn reschedule(&mut self, join_at: Timestamp, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
         self.require(self.state == State::Scheduled, "reschedule")?;
         if join_at <= now {
@@ -37,7 +58,7 @@ impl Session {
         attempt: u32,
         now: Timestamp,
     ) -> Result<(), Rejected> {
-        let waiting = self.state == State::Queued && self.remote.is_none();
+        let waiting = self.state == State::Queued && !self.held && self.remote.is_none();
         self.require(waiting && attempt == self.attempt + 1, "acquire")?;
         self.attempt = attempt;
         self.fencing += 1;
@@ -175,7 +196,9 @@ impl Session {
             true => self.rejoin && self.lost.is_none(),
             false => self.attempt < MAX_ATTEMPTS,
         };
-        left && reason.worth_retry() && self.remote.is_none() && self.stop_requested.is_none() && self.end.is_none()
+        // A worker that goes down takes only calls with it.
+        let passing = reason.worth_retry() || (reason == EndReason::WorkerShutdown && !self.was_admitted());
+        left && passing && self.remote.is_none() && self.stop_requested.is_none() && self.end.is_none()
     }
 
     /// Queues another attempt, not before `pause` is over, if there may be one.

@@ -28,11 +28,16 @@ impl Session {
         match &self.remote {
             None => {
                 out.jobs.push((Job::Run { bot: self.id, attempt: self.attempt + 1 }, pause));
-                if let Some(after) = self.overflow_ms {
-                    out.jobs.push((Job::Tend { bot: self.id }, Duration::from_millis(after)));
-                }
+                self.overflow(out);
             }
             Some(_) => self.tend(out),
+        }
+    }
+
+    /// Has it looked at when it has waited for too long, if it may run elsewhere then.
+    pub(super) fn overflow(&self, out: &mut Outcome) {
+        if let Some(after) = self.overflow_ms {
+            out.jobs.push((Job::Tend { bot: self.id }, Duration::from_millis(after)));
         }
     }
 
@@ -79,6 +84,7 @@ impl Session {
     pub(super) fn hand_over(&mut self, source: String, out: &mut Outcome) -> Result<(), Rejected> {
         let fresh = self.state == State::Queued && self.attempt == 0 && self.remote.is_none();
         self.require(fresh, "hand_over")?;
+        self.held = false;
         self.remote = Some(Remote::ours(source));
         self.tend(out);
         Ok(())

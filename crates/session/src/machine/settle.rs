@@ -24,6 +24,7 @@ impl Session {
         let end = self.end.get_or_insert(End { reason, message, at }).clone();
         let terminal = end.reason.terminal();
         self.lease = None;
+        self.held = false;
         self.fencing += 1;
         self.ended_at = Some(at);
         let kept = self.expires_at.since(self.join_at.unwrap_or(self.created_at));

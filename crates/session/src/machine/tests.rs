@@ -47,6 +47,10 @@ fn new(join_at: Option<Timestamp>, transcript: bool) -> NewSession {
     }
 }
 
+fn gone(session: &Session, reason: EndReason) -> Input {
+    Input::BotGone { fencing: session.fencing, reason, message: "m".into() }
+}
+
 fn acquire(session: &Session) -> Input {
     Input::Acquire { owner: WorkerId::new("w"), ttl: TTL, attempt: session.attempt + 1 }
 }
@@ -431,9 +435,49 @@ fn a_later_transcript_that_does_not_come_fails_at_its_deadline() {
     assert_eq!(session.deadline(), None);
 }
 
+#[test]
+fn one_that_waits_in_line_has_no_place_and_no_job_until_it_is_released() {
+    let (mut session, outcome) = Session::create_held(new(None, false), at(0));
+    assert!(outcome.jobs.is_empty() && session.held && !session.has_place());
+    let early = session.apply(acquire(&session), at(1)).unwrap_err();
+    assert_eq!(early, Rejected::NotNow { input: "acquire", state: State::Queued });
+    let released = session.apply(Input::Release, at(2)).unwrap();
+    assert_eq!(released.jobs, [(Job::Run { bot: session.id, attempt: 1 }, Duration::ZERO)]);
+    assert!(session.has_place());
+    assert!(session.apply(Input::Release, at(3)).is_err(), "one place is enough");
+    session.apply(acquire(&session), at(3)).unwrap();
+    assert!(session.has_place());
+    session.apply(gone(&session, EndReason::Kicked), at(4)).unwrap();
+    assert!(!session.has_place(), "it is over");
+}
+
+#[test]
+fn a_scheduled_one_may_have_to_wait_in_line() {
+    let (mut session, _) = Session::create(new(Some(at(10)), false), at(0));
+    assert!(!session.has_place());
+    assert!(session.apply(Input::Hold, at(10)).unwrap().jobs.is_empty());
+    assert!(session.held);
+    let stopped = session.apply(Input::Stop, at(11)).unwrap();
+    assert_eq!(stopped.events.last().map(|event| event.event.as_str()), Some("bot.done"));
+    assert!(!session.held);
+}
+
+#[test]
+fn one_that_was_not_let_in_when_its_worker_goes_down_is_handed_back() {
+    let (mut session, _) = Session::create(new(None, false), at(0));
+    session.apply(acquire(&session), at(1)).unwrap();
+    let out = session.apply(gone(&session, EndReason::WorkerShutdown), at(2)).unwrap();
+    assert_eq!((session.state, out.jobs.len()), (State::Queued, 1));
+    session.apply(acquire(&session), at(10)).unwrap();
+    let report = Report::Admitted { at: at(11) };
+    session.apply(Input::Report { fencing: session.fencing, report }, at(11)).unwrap();
+    session.apply(gone(&session, EndReason::WorkerShutdown), at(12)).unwrap();
+    assert_eq!(session.end.map(|end| end.reason), Some(EndReason::WorkerShutdown), "its call is over");
+}
+
 /// What may happen, with the token and the time left open.
 fn inputs() -> impl Strategy<Value = (u8, bool, i64, usize)> {
-    (0_u8..20, prop::bool::weighted(0.85), -5_i64..400, 0..EndReason::ALL.len())
+    (0_u8..22, prop::bool::weighted(0.85), -5_i64..400, 0..EndReason::ALL.len())
 }
 
 fn input(session: &Session, kind: u8, right_token: bool, now: Timestamp, reason: usize) -> Input {
@@ -462,6 +506,8 @@ fn input(session: &Session, kind: u8, right_token: bool, now: Timestamp, reason:
             plan: TranscriptPlan { provider: "p".into(), options: json!({}) },
             callback_url: Some("https://example.com/t".parse().unwrap()),
         },
+        19 => Input::Hold,
+        20 => Input::Release,
         _ => Input::SettleTranscript { id, result: Ok(()) },
     }
 }
@@ -490,13 +536,14 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_invariants_hold_and_every_session_ends(
-        scheduled: bool, transcript: bool, streaming: bool, rejoin: bool, happenings in prop::collection::vec(inputs(), 0..60)
+        scheduled: bool, held: bool, transcript: bool, streaming: bool, rejoin: bool, happenings in prop::collection::vec(inputs(), 0..60)
     ) {
         let join_at = scheduled.then(|| at(300));
         let mut new = NewSession { rejoin, ..new(join_at, transcript) };
         new.media.streaming =
             streaming.then(|| TranscriptPlan { provider: "meetstream_streaming".into(), options: json!({}) });
-        let (mut session, outcome) = Session::create(new, at(0));
+        let made = if held { Session::create_held(new, at(0)) } else { Session::create(new, at(0)) };
+        let (mut session, outcome) = made;
         let (mut events, mut now) = (outcome.events, at(0));
         for (kind, right_token, pause, reason) in happenings {
             // Clocks of bots and servers differ, and go back.
@@ -511,6 +558,7 @@ proptest! {
             }
             prop_assert!(session.fencing >= before.fencing && session.attempt <= MAX_ATTEMPTS + u32::from(rejoin));
             prop_assert_eq!(session.lease.is_some(), session.state.is_live());
+            prop_assert!(session.state == State::Queued || !session.held);
             assert_lawful(&events);
         }
         // Invariant: every state has a deadline, so no session hangs.
