@@ -1,0 +1,291 @@
+//! What fits on a machine.
+//!
+//! A cost is reserved before a bot is claimed, and held until what the bot was measured to use takes over. The sum of what is
+//! held never exceeds the budget.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use muster_session::Timestamp;
+use serde::Serialize;
+
+use crate::cost::Cost;
+
+/// What a machine has, as far as its limits let this process use it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Host {
+    /// Memory of the machine or, if less, of the control group.
+    pub memory_bytes: u64,
+    /// Thousandths of a core.
+    pub cpu_millis: u64,
+    /// Most descriptors of this process.
+    pub descriptors: u64,
+    /// Size of `/dev/shm`.
+    pub shm_bytes: u64,
+}
+
+/// What bots may use of a machine together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Budget {
+    /// Most bots.
+    pub slots: u32,
+    /// Together.
+    pub memory_bytes: u64,
+    /// Together, in thousandths of a core.
+    pub cpu_millis: u64,
+    /// Together.
+    pub descriptors: u64,
+    /// Together.
+    pub shm_bytes: u64,
+}
+
+/// Descriptors that are not for bots: store, queue, HTTP, files.
+const OTHER_DESCRIPTORS: u64 = 512;
+
+impl Budget {
+    /// What is left for bots of a machine when a share of its memory, in percent, stays free, with `slots` bots at most.
+    ///
+    /// Cores are never less than one bot is declared to need: on less it is slow, and memory is what it dies of.
+    #[must_use]
+    pub fn of(host: Host, slots: u32, headroom_percent: u8, declared: Cost) -> Self {
+        let usable = u64::from(100_u8.saturating_sub(headroom_percent));
+        Self {
+            slots,
+            memory_bytes: host.memory_bytes / 100 * usable,
+            cpu_millis: host.cpu_millis.max(declared.cpu_millis),
+            descriptors: host.descriptors.saturating_sub(OTHER_DESCRIPTORS),
+            shm_bytes: host.shm_bytes,
+        }
+    }
+
+    /// Which limit is in the way of `cost` beside `used` for `bots` bots.
+    fn check(&self, bots: usize, used: Cost, cost: Cost) -> Result<(), Limit> {
+        let sum = used.plus(cost);
+        let within = [
+            (bots < self.slots as usize, Limit::Slots),
+            (sum.memory_bytes <= self.memory_bytes, Limit::Memory),
+            (sum.cpu_millis <= self.cpu_millis, Limit::Cpu),
+            (sum.descriptors <= self.descriptors, Limit::Descriptors),
+            (sum.shm_bytes <= self.shm_bytes, Limit::SharedMemory),
+        ];
+        within.iter().find(|(fits, _)| !fits).map_or(Ok(()), |(_, limit)| Err(*limit))
+    }
+
+    /// How many bots of this cost fit, and which limit binds.
+    #[must_use]
+    pub fn fits(&self, cost: Cost) -> (u32, Limit) {
+        let each = [
+            (u64::from(self.slots), 1, Limit::Slots),
+            (self.memory_bytes, cost.memory_bytes, Limit::Memory),
+            (self.cpu_millis, cost.cpu_millis, Limit::Cpu),
+            (self.descriptors, cost.descriptors, Limit::Descriptors),
+            (self.shm_bytes, cost.shm_bytes, Limit::SharedMemory),
+        ];
+        let bots = each.iter().map(|(all, one, limit)| (all.checked_div(*one).unwrap_or(u64::MAX), *limit));
+        let (bots, limit) = bots.min_by_key(|(bots, _)| *bots).unwrap_or((0, Limit::Slots));
+        (u32::try_from(bots).unwrap_or(u32::MAX), limit)
+    }
+}
+
+/// What keeps another bot out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// `worker.max_concurrent_bots`.
+    Slots,
+    /// Memory that bots hold.
+    Memory,
+    /// Cores.
+    Cpu,
+    /// Open files.
+    Descriptors,
+    /// `/dev/shm`.
+    SharedMemory,
+    /// Memory that the machine has left, whoever uses it.
+    Available,
+}
+
+impl Limit {
+    /// The name in answers and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Slots => "slots",
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Descriptors => "descriptors",
+            Self::SharedMemory => "shared_memory",
+            Self::Available => "available_memory",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A bot's own use is believed after so long: browsers grow while they load.
+const SETTLED: Duration = Duration::from_secs(30);
+/// Measurements that a bot's peak is taken of.
+const RECENT: usize = 8;
+
+/// What is held for one bot.
+#[derive(Clone, Debug)]
+struct Held {
+    reserved: Cost,
+    since: Timestamp,
+    recent: [Cost; RECENT],
+    measured: usize,
+}
+
+impl Held {
+    /// The peak of what was measured lately.
+    fn peak(&self) -> Cost {
+        self.recent.iter().copied().fold(Cost::default(), Cost::max)
+    }
+
+    fn cost(&self, now: Timestamp) -> Cost {
+        let settled = self.measured >= RECENT && now.since(self.since) >= SETTLED;
+        let peak = self.peak();
+        match settled {
+            // Neither of these is measured by bot.
+            true => Cost { descriptors: self.reserved.descriptors, shm_bytes: self.reserved.shm_bytes, ..peak },
+            false => self.reserved.max(peak),
+        }
+    }
+}
+
+/// What is held of a machine's budget, for whom.
+#[derive(Clone, Debug)]
+pub struct Admission<Key> {
+    budget: Budget,
+    held: BTreeMap<Key, Held>,
+    /// What the machine had left when it was last looked at, and how much of it has to stay.
+    available: Option<(u64, u64)>,
+}
+
+impl<Key: Ord + Copy> Admission<Key> {
+    /// Nothing is held.
+    #[must_use]
+    pub const fn new(budget: Budget) -> Self {
+        Self { budget, held: BTreeMap::new(), available: None }
+    }
+
+    /// The budget.
+    #[must_use]
+    pub const fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// How many bots something is held for.
+    #[must_use]
+    pub fn bots(&self) -> usize {
+        self.held.len()
+    }
+
+    /// What is held for all of them.
+    #[must_use]
+    pub fn used(&self, now: Timestamp) -> Cost {
+        self.held.values().map(|held| held.cost(now)).fold(Cost::default(), Cost::plus)
+    }
+
+    /// What is held for one.
+    #[must_use]
+    pub fn cost_of(&self, key: Key, now: Timestamp) -> Option<Cost> {
+        self.held.get(&key).map(|held| held.cost(now))
+    }
+
+    /// Whether a bot of this cost fits; if not, what is in the way.
+    pub fn check(&self, cost: Cost, now: Timestamp) -> Result<(), Limit> {
+        self.budget.check(self.held.len(), self.used(now), cost)?;
+        match self.available {
+            // What others were promised and do not use yet is not available.
+            Some((left, keep)) if left < keep.saturating_add(self.promised(now)).saturating_add(cost.memory_bytes) => {
+                Err(Limit::Available)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds the cost of a bot, if it fits. One that has something held already keeps that.
+    pub fn reserve(&mut self, key: Key, cost: Cost, now: Timestamp) -> Result<(), Limit> {
+        if self.held.contains_key(&key) {
+            return Ok(());
+        }
+        self.check(cost, now)?;
+        let held = Held { reserved: cost, since: now, recent: [Cost::default(); RECENT], measured: 0 };
+        self.held.insert(key, held);
+        Ok(())
+    }
+
+    /// What a bot uses now.
+    pub fn measure(&mut self, key: Key, cost: Cost) {
+        if let Some(held) = self.held.get_mut(&key) {
+            held.recent[held.measured % RECENT] = cost;
+            held.measured += 1;
+        }
+    }
+
+    /// What the machine has left, whoever uses the rest, and how much of it has to stay.
+    pub const fn look(&mut self, available_bytes: u64, keep_bytes: u64) {
+        self.available = Some((available_bytes, keep_bytes));
+    }
+
+    /// Nothing more is held for a bot.
+    pub fn release(&mut self, key: Key) {
+        self.held.remove(&key);
+    }
+
+    /// How many more bots of this cost fit.
+    #[must_use]
+    pub fn room(&self, cost: Cost, now: Timestamp) -> u32 {
+        let used = self.used(now);
+        let budget = Budget {
+            slots: self.budget.slots.saturating_sub(u32::try_from(self.held.len()).unwrap_or(u32::MAX)),
+            memory_bytes: self.budget.memory_bytes.saturating_sub(used.memory_bytes),
+            cpu_millis: self.budget.cpu_millis.saturating_sub(used.cpu_millis),
+            descriptors: self.budget.descriptors.saturating_sub(used.descriptors),
+            shm_bytes: self.budget.shm_bytes.saturating_sub(used.shm_bytes),
+        };
+        let by_budget = budget.fits(cost).0;
+        let by_machine = self.available.map_or(u64::MAX, |(left, keep)| {
+            let free = left.saturating_sub(keep).saturating_sub(self.promised(now));
+            free.checked_div(cost.memory_bytes).unwrap_or(u64::MAX)
+        });
+        by_budget.min(u32::try_from(by_machine).unwrap_or(u32::MAX))
+    }
+
+    /// The bots that use more than one may.
+    #[must_use]
+    pub fn over(&self, most_bytes: u64) -> Vec<Key> {
+        let last = |held: &Held| held.measured.checked_sub(1).map_or(0, |last| held.recent[last % RECENT].memory_bytes);
+        self.held.iter().filter(|(_, held)| last(held) > most_bytes).map(|(key, _)| *key).collect()
+    }
+
+    /// The one that has to go when the machine has less left than must stay: whoever is furthest beyond what was reserved for
+    /// it, or else the largest. None while there is enough.
+    #[must_use]
+    pub fn relief(&self) -> Option<Key> {
+        let (left, keep) = self.available?;
+        if left >= keep {
+            return None;
+        }
+        let weight = |held: &Held| {
+            let peak = held.peak().memory_bytes;
+            (peak.saturating_sub(held.reserved.memory_bytes), peak)
+        };
+        self.held.iter().max_by_key(|(_, held)| weight(held)).map(|(key, _)| *key)
+    }
+
+    /// Memory that is held and not used yet.
+    fn promised(&self, now: Timestamp) -> u64 {
+        let unused = |held: &Held| held.cost(now).memory_bytes.saturating_sub(held.peak().memory_bytes);
+        self.held.values().map(unused).fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,422 @@
+//! How many workers there should be.
+//!
+//! The policy sees signals and answers with a number and the reason for it; something else makes it so. What it remembers from
+//! one time to the next is in [`Memory`], which its caller keeps.
+
+use std::fmt;
+use std::time::Duration;
+
+use muster_session::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// When to have more workers, and when fewer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Thresholds {
+    /// More when more bots than this wait.
+    pub queue_out: u64,
+    /// Fewer only when fewer bots than this wait.
+    pub queue_in: u64,
+    /// More above this use of cores, in percent.
+    pub cpu_out: u8,
+    /// Fewer only below this.
+    pub cpu_in: u8,
+    /// More above this use of memory, in percent.
+    pub memory_out: u8,
+    /// Fewer only below this.
+    pub memory_in: u8,
+    /// More above this share of slots with a bot, in percent: 8 of 10.
+    pub active_out: u8,
+    /// Fewer only below this: 3 of 10.
+    pub active_in: u8,
+}
+
+impl Default for Thresholds {
+    /// The practical parameters of the scaling guide.
+    fn default() -> Self {
+        Self {
+            queue_out: 10,
+            queue_in: 2,
+            cpu_out: 70,
+            cpu_in: 30,
+            memory_out: 75,
+            memory_in: 40,
+            active_out: 80,
+            active_in: 30,
+        }
+    }
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Rule {
+    /// Every threshold: one is enough for more, fewer takes all of them.
+    #[default]
+    Thresholds,
+    /// Fewer when that many are not needed, for bots that run, wait or are due and the idle slots; more by the thresholds.
+    Need,
+    /// Cores alone. Known to be wrong: a bot in a silent call uses none. For comparison.
+    CpuOnly,
+}
+
+/// A policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// What is looked at.
+    pub rule: Rule,
+    /// Its thresholds.
+    pub thresholds: Thresholds,
+    /// Fewer workers only so long after the last change.
+    pub cooldown: Duration,
+    /// Never fewer workers than this.
+    pub min_workers: u32,
+    /// Never more.
+    pub max_workers: u32,
+    /// Slots that are to be free beyond what is needed.
+    pub idle_slots: u32,
+    /// Workers are there when scheduled bots set out, and not after.
+    pub prescale: bool,
+    /// Bots that a worker takes, before any worker has said.
+    pub slots: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            rule: Rule::Thresholds,
+            thresholds: Thresholds::default(),
+            cooldown: Duration::from_secs(180),
+            min_workers: 1,
+            max_workers: 10,
+            idle_slots: 0,
+            prescale: true,
+            slots: 8,
+        }
+    }
+}
+
+/// One worker, as it says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WorkerSignal {
+    /// Bots that it can run at a time, by whatever limit is nearest.
+    pub slots: u32,
+    /// Bots that it runs.
+    pub running: u32,
+    /// Use of its cores.
+    pub cpu_percent: Option<u8>,
+    /// Use of its budget of memory.
+    pub memory_percent: Option<u8>,
+    /// It takes no more bots.
+    pub draining: bool,
+}
+
+/// Bots that wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Waiting {
+    /// How many more workers would run: in the queue, and in line for nothing but room.
+    pub bots: u64,
+    /// How long the first of them has waited.
+    pub oldest: Duration,
+}
+
+/// What is known of the fleet. What could not be read is none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Signals {
+    /// Bots that wait.
+    pub waiting: Option<Waiting>,
+    /// Every worker that is alive.
+    pub workers: Option<Vec<WorkerSignal>>,
+    /// Scheduled bots that set out before a worker that is asked for now takes bots.
+    pub due: Option<u64>,
+    /// How long a worker takes from being asked for until it takes bots.
+    pub launch: Duration,
+}
+
+/// What the policy has to remember.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// Workers that were asked for last; none before the first time.
+    pub desired: Option<u32>,
+    /// When more were asked for.
+    pub out_at: Option<Timestamp>,
+    /// When fewer were.
+    pub in_at: Option<Timestamp>,
+}
+
+/// What moved the number, or held it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// Bots wait, and no worker is there or coming.
+    NoWorker,
+    /// So many bots wait: more than the threshold.
+    Queue {
+        /// How many.
+        waiting: u64,
+    },
+    /// A bot has waited for longer than a worker takes to come.
+    Oldest {
+        /// How long, in seconds.
+        seconds: u64,
+    },
+    /// Cores are used above the threshold.
+    Cpu {
+        /// Percent.
+        percent: u8,
+    },
+    /// Memory is used above the threshold.
+    Memory {
+        /// Percent.
+        percent: u8,
+    },
+    /// Slots are used above the threshold.
+    Active {
+        /// Percent.
+        percent: u8,
+    },
+    /// Scheduled bots set out soon.
+    Due {
+        /// How many.
+        bots: u64,
+    },
+    /// Fewer slots are free than are to be.
+    IdleSlots {
+        /// How many are.
+        free: u64,
+    },
+    /// Below every threshold, for long enough.
+    Quiet,
+    /// It was outside `min_workers` and `max_workers`.
+    Bounds,
+    /// Neither more nor fewer are called for.
+    Steady,
+    /// Fewer would do, but not yet.
+    Cooldown {
+        /// Seconds that are left.
+        seconds: u64,
+    },
+    /// Fewer would do by the thresholds, but what runs or is due needs them.
+    Needed,
+    /// Something could not be read: nothing is changed.
+    Blind {
+        /// What.
+        signal: &'static str,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoWorker => write!(f, "bots wait, and no worker is there or coming"),
+            Self::Queue { waiting } => write!(f, "{waiting} bots wait"),
+            Self::Oldest { seconds } => write!(f, "a bot has waited for {seconds} s"),
+            Self::Cpu { percent } => write!(f, "{percent} % of the cores are used"),
+            Self::Memory { percent } => write!(f, "{percent} % of the memory is used"),
+            Self::Active { percent } => write!(f, "{percent} % of the slots are used"),
+            Self::Due { bots } => write!(f, "{bots} scheduled bots set out soon"),
+            Self::IdleSlots { free } => write!(f, "only {free} slots are free"),
+            Self::Quiet => write!(f, "fewer are enough"),
+            Self::Bounds => write!(f, "outside min_workers and max_workers"),
+            Self::Steady => write!(f, "as many as are needed"),
+            Self::Cooldown { seconds } => write!(f, "fewer would do, but not for another {seconds} s (cooldown)"),
+            Self::Needed => write!(f, "what runs or is due needs them"),
+            Self::Blind { signal } => write!(f, "{signal} could not be read; nothing is changed"),
+        }
+    }
+}
+
+/// What the policy wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// Workers that there should be.
+    pub desired: u32,
+    /// Why.
+    pub reason: Reason,
+    /// What to remember.
+    pub memory: Memory,
+}
+
+/// The fleet in numbers.
+struct Fleet {
+    /// Workers that take bots.
+    workers: u32,
+    /// Their bots.
+    running: u64,
+    /// Their slots.
+    slots: u64,
+    /// Slots of one.
+    each: u64,
+    cpu: Option<u8>,
+    memory: Option<u8>,
+}
+
+impl Fleet {
+    fn of(workers: &[WorkerSignal], policy: &Policy) -> Self {
+        let active = || workers.iter().filter(|worker| !worker.draining);
+        let count = u32::try_from(active().count()).unwrap_or(u32::MAX);
+        let slots: u64 = active().map(|worker| u64::from(worker.slots)).sum();
+        let each = match slots.checked_div(u64::from(count)) {
+            Some(each) if each > 0 => each,
+            _ => u64::from(policy.slots.max(1)),
+        };
+        Self {
+            workers: count,
+            running: active().map(|worker| u64::from(worker.running)).sum(),
+            slots,
+            each,
+            cpu: mean(active().map(|worker| worker.cpu_percent)),
+            memory: mean(active().map(|worker| worker.memory_percent)),
+        }
+    }
+
+    const fn free(&self) -> u64 {
+        self.slots.saturating_sub(self.running)
+    }
+
+    fn active_percent(&self) -> u8 {
+        u8::try_from((self.running * 100).checked_div(self.slots).unwrap_or(0)).unwrap_or(u8::MAX)
+    }
+
+    fn workers_for(&self, bots: u64) -> u32 {
+        u32::try_from(bots.div_ceil(self.each)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The mean of those that are known; none if any is not.
+fn mean(percents: impl Iterator<Item = Option<u8>>) -> Option<u8> {
+    let (mut sum, mut count) = (0_u32, 0_u32);
+    for percent in percents {
+        sum += u32::from(percent?);
+        count += 1;
+    }
+    sum.checked_div(count).and_then(|mean| u8::try_from(mean).ok())
+}
+
+impl Policy {
+    /// How many workers there should be.
+    ///
+    /// What cannot be read changes nothing: only an outage looks like an empty fleet. Cores alone never make the fleet smaller,
+    /// and it is never smaller than what runs or is due needs.
+    #[must_use]
+    pub fn decide(&self, signals: &Signals, memory: Memory, now: Timestamp) -> Decision {
+        let (Some(workers), Some(waiting), Some(due)) = (&signals.workers, signals.waiting, signals.due) else {
+            let signal = match (&signals.workers, signals.waiting) {
+                (None, _) => "the workers",
+                (_, None) => "the queue",
+                _ => "the schedule",
+            };
+            return self.hold(memory, Reason::Blind { signal }, signals);
+        };
+        let fleet = Fleet::of(workers, self);
+        let due = if self.prescale { due } else { 0 };
+        let base = memory.desired.unwrap_or(fleet.workers);
+        let need = fleet.workers_for(fleet.running + waiting.bots + due + u64::from(self.idle_slots));
+        if base < self.min_workers || base > self.max_workers {
+            let desired = base.max(need).clamp(self.min_workers, self.max_workers);
+            return changed(base, desired, Reason::Bounds, memory, now);
+        }
+        // Those that were asked for and are not there yet count as if they were: what they are for is not asked for twice.
+        let coming = u64::from(base.saturating_sub(fleet.workers)) * fleet.each;
+        if let Some(reason) = self.wants_more(&fleet, waiting, due, coming, signals.launch) {
+            let step = if coming == 0 { base + 1 } else { base };
+            let desired = need.max(step).clamp(base, self.max_workers);
+            if desired > base {
+                return changed(base, desired, reason, memory, now);
+            }
+            return Decision { desired: base, reason, memory: Memory { desired: Some(base), ..memory } };
+        }
+        self.maybe_fewer(&fleet, waiting, due, base, memory, now)
+    }
+
+    fn hold(&self, memory: Memory, reason: Reason, signals: &Signals) -> Decision {
+        let there = signals.workers.as_ref().map(|workers| Fleet::of(workers, self).workers);
+        let desired = memory.desired.or(there).unwrap_or(self.min_workers);
+        Decision { desired, reason, memory }
+    }
+
+    fn wants_more(&self, fleet: &Fleet, waiting: Waiting, due: u64, coming: u64, launch: Duration) -> Option<Reason> {
+        let limits = &self.thresholds;
+        let above = |percent: Option<u8>, limit: u8| percent.filter(|percent| *percent > limit);
+        if self.rule == Rule::CpuOnly {
+            return above(fleet.cpu, limits.cpu_out).map(|percent| Reason::Cpu { percent });
+        }
+        let free = fleet.free() + coming;
+        if waiting.bots > 0 && fleet.slots + coming == 0 {
+            Some(Reason::NoWorker)
+        } else if waiting.bots > limits.queue_out && waiting.bots > coming {
+            Some(Reason::Queue { waiting: waiting.bots })
+        } else if waiting.bots > free && waiting.oldest > launch {
+            Some(Reason::Oldest { seconds: waiting.oldest.as_secs() })
+        } else if waiting.bots + due > free && due > 0 {
+            Some(Reason::Due { bots: due })
+        } else if free < u64::from(self.idle_slots) + waiting.bots {
+            (self.idle_slots > 0).then_some(Reason::IdleSlots { free })
+        } else if coming > 0 {
+            // What follows is about workers that are at their limit: those that come have yet to take their part.
+            None
+        } else if let Some(percent) = above(fleet.memory, limits.memory_out) {
+            Some(Reason::Memory { percent })
+        } else if let Some(percent) = above(fleet.cpu, limits.cpu_out) {
+            Some(Reason::Cpu { percent })
+        } else {
+            let percent = fleet.active_percent();
+            (percent > limits.active_out).then_some(Reason::Active { percent })
+        }
+    }
+
+    fn maybe_fewer(
+        &self,
+        fleet: &Fleet,
+        waiting: Waiting,
+        due: u64,
+        base: u32,
+        memory: Memory,
+        now: Timestamp,
+    ) -> Decision {
+        let stay = |reason| Decision { desired: base, reason, memory: Memory { desired: Some(base), ..memory } };
+        let idle_slots = u64::from(self.idle_slots);
+        let floor = fleet.workers_for(fleet.running + waiting.bots + due + idle_slots).max(self.min_workers);
+        if !self.is_quiet(fleet, waiting, floor, base) {
+            return stay(Reason::Steady);
+        }
+        let changed_at = memory.out_at.max(memory.in_at);
+        let waited = changed_at.map_or(self.cooldown, |at| now.since(at));
+        if base > self.min_workers && waited < self.cooldown {
+            return stay(Reason::Cooldown { seconds: (self.cooldown - waited).as_secs() });
+        }
+        // A known step, and by no more than a quarter at a time: what was read may be wrong.
+        let desired = floor.max(base.saturating_sub((base / 4).max(1)));
+        match desired < base {
+            true => changed(base, desired, Reason::Quiet, memory, now),
+            false if base > self.min_workers => stay(Reason::Needed),
+            false => stay(Reason::Steady),
+        }
+    }
+
+    fn is_quiet(&self, fleet: &Fleet, waiting: Waiting, floor: u32, base: u32) -> bool {
+        let limits = &self.thresholds;
+        let below = |percent: Option<u8>, limit: u8| percent.is_some_and(|percent| percent < limit);
+        match self.rule {
+            Rule::CpuOnly => below(fleet.cpu, limits.cpu_in),
+            Rule::Need => waiting.bots < limits.queue_in && floor < base,
+            Rule::Thresholds => {
+                // A fleet whose workers are all on their way has nothing to measure yet.
+                fleet.workers > 0
+                    && waiting.bots < limits.queue_in
+                    && below(fleet.cpu, limits.cpu_in)
+                    && below(fleet.memory, limits.memory_in)
+                    && fleet.active_percent() < limits.active_in
+            }
+        }
+    }
+}
+
+fn changed(base: u32, desired: u32, reason: Reason, memory: Memory, now: Timestamp) -> Decision {
+    let memory = match desired > base {
+        true => Memory { desired: Some(desired), out_at: Some(now), ..memory },
+        false => Memory { desired: Some(desired), in_at: Some(now), ..memory },
+    };
+    Decision { desired, reason, memory }
+}
+
+#[cfg(test)]
+mod tests;
