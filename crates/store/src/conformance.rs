@@ -17,6 +17,7 @@ mod leases;
 mod ledger;
 mod ledgers;
 mod lookups;
+mod places;
 pub(crate) mod samples;
 mod writes;
 
@@ -33,7 +34,7 @@ pub use endpoints::{
     s17_endpoints_compare_and_swap,
 };
 pub use faults::Under;
-pub use fleet::{s13_one_owner_leads_at_a_time, s14_workers_are_known_by_their_beats};
+pub use fleet::{s13_one_owner_leads_at_a_time, s14_workers_are_known_by_their_beats, s24_documents_compare_and_swap};
 pub use inbox::{
     inbox_filters_select, s18_a_webhook_takes_effect_once, the_inbox_is_counted, the_inbox_is_forgotten_oldest_first,
 };
@@ -51,6 +52,9 @@ pub use lookups::{
     filters_select, keys_are_kept_by_hash, logs_are_read_back_in_order, s05_a_read_sees_the_write_before_it,
     s07_tenants_do_not_see_each_other, s08_pages_are_newest_first_and_complete, s09_the_control_role_finds_what_is_due,
     s21_a_session_is_found_by_its_bot_elsewhere, states_are_counted,
+};
+pub use places::{
+    s22_no_more_places_are_taken_than_there_are, s23_the_line_is_known_and_in_order, s25_what_is_due_is_counted,
 };
 pub use writes::{
     s01_acknowledged_writes_survive, s02_one_idempotency_key_makes_one_bot, s03_deduplication_keys_bind_to_a_meeting,
@@ -122,6 +126,10 @@ macro_rules! store_conformance {
             s19_ledgers_and_inboxes_are_newest_first
             s20_what_is_postponed_waits
             s21_a_session_is_found_by_its_bot_elsewhere
+            s22_no_more_places_are_taken_than_there_are
+            s23_the_line_is_known_and_in_order
+            s24_documents_compare_and_swap
+            s25_what_is_due_is_counted
             stop_requests_reach_the_renewal
             deliveries_go_to_the_events_own_address_first
             attempts_and_resends_are_recorded

@@ -54,6 +54,16 @@ use crate::{Endpoint, InboxCount, InboxEntry, InboxPage, InboxQuery};
 /// 21. [`find_remote`](Self::find_remote) finds a session by what its record says of its [`remote`](Session::remote) bot, from
 ///     the write on that says it, as long as the record is there, even if it says something else by then. Of several sessions
 ///     it is the first that said it.
+/// 22. A write with [`PlaceChange::Take`] takes one of its tenant's places in the same step, and answers
+///     [`StoreError::Full`] with nothing written at all if its limit is reached: of any number of parallel writes no more
+///     succeed than there are places left. Whatever else a write may be answered is looked at first. [`PlaceChange::Free`]
+///     gives one back, of which there are never less than none taken, as does the deletion of a session that
+///     [has a place](Session::has_place).
+/// 23. [`loads`](Self::loads), [`held`](Self::held) and [`held_before`](Self::held_before) answer what is so right after a
+///     write, by an index: what they cost grows with what they answer, not with the sessions there are.
+/// 24. [`put_document`](Self::put_document) writes if the stored version equals the document's (0: there is none of this
+///     name), and answers [`StoreError::Conflict`] with nothing written otherwise. The new version is the old one plus one.
+/// 25. [`count_due`](Self::count_due) counts what [`due`](Self::due) finds, without reading it.
 #[async_trait]
 pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
     /// Creates a session (version 1) with the events and jobs of its creation.
@@ -92,6 +102,18 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
 
     /// Scheduled sessions with `join_at <= before`.
     async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError>;
+
+    /// How many scheduled sessions have `join_at <= before`.
+    async fn count_due(&self, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Every tenant that has a place taken or a session held, by its id.
+    async fn loads(&self) -> Result<Vec<TenantLoad>, StoreError>;
+
+    /// A tenant's sessions that wait in line, the oldest first, and of equal age by id.
+    async fn held(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Session>, StoreError>;
+
+    /// How many of a tenant's sessions that wait in line are before this one; none if it does not wait there.
+    async fn held_before(&self, tenant: &TenantId, bot: BotId) -> Result<Option<u64>, StoreError>;
 
     /// Sessions whose lease ran out at or before `now`.
     async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError>;
@@ -209,6 +231,12 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug + 'static {
     /// Forgets a worker; true if it was known.
     async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError>;
 
+    /// What is kept under this name.
+    async fn document(&self, name: &str) -> Result<Option<Document>, StoreError>;
+
+    /// Writes a document by compare-and-swap. Answers it with its new version.
+    async fn put_document(&self, document: Document) -> Result<Document, StoreError>;
+
     /// Cheap probe for readiness: a round trip to the backend.
     async fn ping(&self) -> Result<(), StoreError>;
 }
@@ -231,6 +259,8 @@ pub struct Commit {
     /// The end of the lease that this write was decided on. A renewal changes no version, so a decision that a lease is
     /// over has to say which one it saw.
     pub lease_seen: Option<Timestamp>,
+    /// What it does to the places of the session's tenant.
+    pub place: PlaceChange,
 }
 
 impl Commit {
@@ -238,8 +268,58 @@ impl Commit {
     #[must_use]
     pub fn new(session: Session, outcome: Outcome, now: Timestamp) -> Self {
         let Outcome { events, jobs } = outcome;
-        Self { session, events, endpoints: Arc::default(), inbox: None, jobs, now, lease_seen: None }
+        let (endpoints, place) = (Arc::default(), PlaceChange::Keep);
+        Self { session, events, endpoints, inbox: None, jobs, now, lease_seen: None, place }
     }
+}
+
+/// What a write does to the number of places that a tenant has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlaceChange {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// One more.
+    Take {
+        /// The write is refused if so many are taken, or more. None is without end.
+        limit: Option<u64>,
+    },
+    /// One less, if any is taken.
+    Free,
+}
+
+impl PlaceChange {
+    /// By whether the session [has a place](Session::has_place) before and after.
+    #[must_use]
+    pub const fn between(before: bool, after: bool, limit: Option<u64>) -> Self {
+        match (before, after) {
+            (false, true) => Self::Take { limit },
+            (true, false) => Self::Free,
+            (false, false) | (true, true) => Self::Keep,
+        }
+    }
+}
+
+/// How much a tenant has of the fleet, and how much it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantLoad {
+    /// Who.
+    pub tenant: TenantId,
+    /// Places taken.
+    pub taken: u64,
+    /// Sessions that wait in line for one.
+    pub held: u64,
+}
+
+/// Something small that a part of the fleet remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// What it is known by.
+    pub name: String,
+    /// Optimistic lock, kept by the store: 0 before the first write.
+    pub version: u64,
+    /// At most 200 kB as text.
+    pub body: serde_json::Value,
 }
 
 /// What makes a create safe to repeat.
@@ -477,6 +557,24 @@ pub struct WorkerRecord {
     pub capacity: u32,
     /// Bots it has now.
     pub running: u32,
+    /// How many more it would take now.
+    #[serde(default)]
+    pub room: u32,
+    /// Of the CPU that its bots may use, how much they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<u8>,
+    /// Of the memory that its bots may use, how much they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<u8>,
+    /// From the start of its process until it took bots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch_ms: Option<u64>,
+    /// It has no bot since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_since: Option<Timestamp>,
+    /// What its bots cost, for people.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub bots: serde_json::Value,
     /// Its bots are simulated: they attend sandbox meetings only, without a browser.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub simulated: bool,
@@ -510,6 +608,12 @@ pub enum StoreError {
     /// The lease that the write was made under is lost: somebody else runs the session, or nobody. End the bot.
     #[error("the lease is lost")]
     Fenced,
+    /// Every place that the tenant may have is taken: let the session wait in line, or refuse it.
+    #[error("every place of the tenant is taken: {taken}")]
+    Full {
+        /// How many are.
+        taken: u64,
+    },
     /// The cursor was not made by this list.
     #[error("the cursor is not valid")]
     BadCursor,
@@ -535,7 +639,7 @@ impl StoreError {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::BadCursor | Self::Missing => Fault::Customer,
+            Self::BadCursor | Self::Missing | Self::Full { .. } => Fault::Customer,
             Self::Conflict | Self::Seen | Self::Fenced | Self::Unavailable { .. } | Self::Corrupt { .. } => Fault::Us,
         }
     }

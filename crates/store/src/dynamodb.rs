@@ -13,6 +13,8 @@
 //! | API keys | `keys` | `HASH` |
 //! | workers | `workers` | `ID` |
 //! | who leads | `lead#NAME` | `at` |
+//! | what a tenant has of the fleet; who waits in its line, by age | `load#SHARD`, `line#TENANT` | `TENANT`, `TIME#ID` |
+//! | documents | `document#NAME` | `at` |
 //! | version of the schema | `meta` | `schema` |
 //!
 //! What has to agree is written in one transaction, with conditions on what was read; a token that the SDK gives each keeps
@@ -40,6 +42,7 @@
 //! in 400 days before.
 
 mod deliveries;
+mod documents;
 mod endpoints;
 mod fan;
 mod fleet;
@@ -48,6 +51,7 @@ mod inbox;
 mod item;
 mod keys;
 mod ledger;
+mod line;
 mod list;
 mod log;
 mod merge;
@@ -68,9 +72,9 @@ use muster_session::event::Event;
 use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
-    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
-    Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Document, Endpoint, InboxCount,
+    InboxEntry, InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry,
+    OutboxJob, Page, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
 };
 use ids::Ids;
 use item::Key;
@@ -177,6 +181,22 @@ impl SessionStore for DynamoStore {
 
     async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
         list::reached(&self.table, &list::DUE, before, limit).await
+    }
+
+    async fn count_due(&self, before: Timestamp) -> Result<u64, StoreError> {
+        list::count(&self.table, &list::DUE, before).await
+    }
+
+    async fn loads(&self) -> Result<Vec<TenantLoad>, StoreError> {
+        line::loads(&self.table).await
+    }
+
+    async fn held(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Session>, StoreError> {
+        line::held(&self.table, tenant, limit).await
+    }
+
+    async fn held_before(&self, tenant: &TenantId, bot: BotId) -> Result<Option<u64>, StoreError> {
+        line::held_before(&self.table, tenant, bot).await
     }
 
     async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
@@ -326,6 +346,14 @@ impl SessionStore for DynamoStore {
 
     async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         fleet::forget(&self.table, worker).await
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
+        documents::get(&self.table, name).await
+    }
+
+    async fn put_document(&self, document: Document) -> Result<Document, StoreError> {
+        documents::put(&self.table, document).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -6,11 +6,13 @@
 
 mod conditions;
 mod deliveries;
+mod documents;
 mod endpoints;
 mod fleet;
 mod inbox;
 mod keys;
 mod ledger;
+mod line;
 mod list;
 mod log;
 mod outbox;
@@ -28,9 +30,9 @@ use muster_session::event::Event;
 use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
-    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
-    Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Document, Endpoint, InboxCount,
+    InboxEntry, InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry,
+    OutboxJob, Page, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
 };
 
 /// The file in the data directory.
@@ -113,6 +115,24 @@ impl SessionStore for EmbeddedStore {
 
     async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
         self.database.read(move |c| list::reached(c, list::DUE, before, limit)).await
+    }
+
+    async fn count_due(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.database.read(move |c| list::count_due(c, before)).await
+    }
+
+    async fn loads(&self) -> Result<Vec<TenantLoad>, StoreError> {
+        self.database.read(line::loads).await
+    }
+
+    async fn held(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Session>, StoreError> {
+        let tenant = tenant.clone();
+        self.database.read(move |c| line::held(c, &tenant, limit)).await
+    }
+
+    async fn held_before(&self, tenant: &TenantId, bot: BotId) -> Result<Option<u64>, StoreError> {
+        let tenant = tenant.clone();
+        self.database.read(move |c| line::held_before(c, &tenant, bot)).await
     }
 
     async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
@@ -290,6 +310,15 @@ impl SessionStore for EmbeddedStore {
     async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         let worker = worker.clone();
         self.database.write(move |c| fleet::forget(c, &worker)).await
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
+        let name = name.to_owned();
+        self.database.read(move |c| documents::get(c, name)).await
+    }
+
+    async fn put_document(&self, document: Document) -> Result<Document, StoreError> {
+        self.database.write(move |c| documents::put(c, document)).await
     }
 
     /// Goes through the writer, so it also says that writes are taken.

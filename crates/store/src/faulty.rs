@@ -12,9 +12,9 @@ use muster_session::event::Event;
 use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
-    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
-    Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Document, Endpoint, InboxCount,
+    InboxEntry, InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry,
+    OutboxJob, Page, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
 };
 
 /// A [`SessionStore`] whose calls meet the faults of a [`Plan`]. The plan is asked by the name of the method.
@@ -88,6 +88,22 @@ impl SessionStore for FaultyStore {
 
     async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
         self.call("due", || self.store.due(before, limit)).await
+    }
+
+    async fn count_due(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.call("count_due", || self.store.count_due(before)).await
+    }
+
+    async fn loads(&self) -> Result<Vec<TenantLoad>, StoreError> {
+        self.call("loads", || self.store.loads()).await
+    }
+
+    async fn held(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.call("held", || self.store.held(tenant, limit)).await
+    }
+
+    async fn held_before(&self, tenant: &TenantId, bot: BotId) -> Result<Option<u64>, StoreError> {
+        self.call("held_before", || self.store.held_before(tenant, bot)).await
     }
 
     async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
@@ -234,6 +250,14 @@ impl SessionStore for FaultyStore {
 
     async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         self.call("forget_worker", || self.store.forget_worker(worker)).await
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
+        self.call("document", || self.store.document(name)).await
+    }
+
+    async fn put_document(&self, document: Document) -> Result<Document, StoreError> {
+        self.call("put_document", || self.store.put_document(document.clone())).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

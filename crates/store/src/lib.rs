@@ -28,8 +28,9 @@ mod model;
 pub mod redis;
 
 pub use contract::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryState, DeliveryStatus, KnownWorker, LeaseRenewal,
-    LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryState, DeliveryStatus, Document, KnownWorker,
+    LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page, PlaceChange, Renewed, SessionStore,
+    StoreError, TenantLoad, WorkerRecord,
 };
 #[cfg(feature = "aws")]
 pub use dynamodb::{DynamoSettings, DynamoStore};

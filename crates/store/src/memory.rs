@@ -5,6 +5,7 @@
 //! holds outlives whoever has it open: a clone is what another process would open.
 
 mod ledger;
+mod line;
 mod list;
 mod rest;
 mod sessions;
@@ -21,12 +22,12 @@ use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, Tra
 
 use crate::codec::Cursor;
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
-    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
-    Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Document, Endpoint, InboxCount,
+    InboxEntry, InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry,
+    OutboxJob, Page, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
 };
 use ledger::Ledgers;
-use rest::{Fleet, Logs, Outbox};
+use rest::{Documents, Fleet, Logs, Outbox};
 use sessions::Sessions;
 use webhooks::{Endpoints, Inbox};
 
@@ -45,6 +46,7 @@ struct Contents {
     fleet: Fleet,
     endpoints: Endpoints,
     inbox: Inbox,
+    documents: Documents,
 }
 
 impl MemoryStore {
@@ -69,7 +71,7 @@ impl Contents {
     fn create(&mut self, mut commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
         self.is_news(commit.inbox.as_ref())?;
         let session = commit.session.clone();
-        let created = self.sessions.create(session, guard)?;
+        let created = self.sessions.create(session, commit.place, guard)?;
         if let Created::New(session) = &created {
             commit.session = session.clone();
             self.consequences(commit);
@@ -79,7 +81,7 @@ impl Contents {
 
     fn commit(&mut self, mut commit: Commit) -> Result<Session, StoreError> {
         self.is_news(commit.inbox.as_ref())?;
-        let session = self.sessions.commit(commit.session, commit.lease_seen)?;
+        let session = self.sessions.commit(commit.session, commit.place, commit.lease_seen)?;
         commit.session = session.clone();
         self.consequences(commit);
         Ok(session)
@@ -157,6 +159,22 @@ impl SessionStore for MemoryStore {
 
     async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
         Ok(self.with(|all| all.sessions.reached(list::DUE, before, limit)))
+    }
+
+    async fn count_due(&self, before: Timestamp) -> Result<u64, StoreError> {
+        Ok(self.with(|all| all.sessions.count_due(before)))
+    }
+
+    async fn loads(&self) -> Result<Vec<TenantLoad>, StoreError> {
+        Ok(self.with(|all| all.sessions.line.loads()))
+    }
+
+    async fn held(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Session>, StoreError> {
+        Ok(self.with(|all| all.sessions.held(tenant, limit)))
+    }
+
+    async fn held_before(&self, tenant: &TenantId, bot: BotId) -> Result<Option<u64>, StoreError> {
+        Ok(self.with(|all| all.sessions.held_before(tenant, bot)))
     }
 
     async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
@@ -317,6 +335,14 @@ impl SessionStore for MemoryStore {
 
     async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         Ok(self.with(|all| all.fleet.forget(worker)))
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
+        Ok(self.with(|all| all.documents.get(name)))
+    }
+
+    async fn put_document(&self, document: Document) -> Result<Document, StoreError> {
+        self.with(|all| all.documents.put(document))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

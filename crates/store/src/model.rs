@@ -2,6 +2,7 @@
 
 mod lists;
 mod op;
+mod places;
 mod webhooks;
 
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::conformance::Fixture;
-use crate::conformance::samples::{LEASE, START, acquire, creation, new_session, report};
+use crate::conformance::samples::{LEASE, START, acquire, new_session, report};
 use crate::{
-    Commit, CreateGuard, Created, InboxOutcome, LeaseRenewal, ListQuery, LogEntry, Renewed, SessionStore, StoreError,
+    Commit, CreateGuard, Created, InboxOutcome, LeaseRenewal, ListQuery, LogEntry, PlaceChange, Renewed, SessionStore,
+    StoreError,
 };
 
 /// Makes fixtures for the test.
@@ -105,6 +107,7 @@ impl<B: Backend> Run<B> {
                 assert_eq!(self.store().delete(bot).await.unwrap(), self.lists.delete(bot));
             }
             Op::Advance(seconds) => self.lists.now = self.lists.now + Duration::from_secs(seconds),
+            Op::Document { which, stale } => self.document(which, stale).await,
             op => self.webhook(op).await,
         }
     }
@@ -121,13 +124,22 @@ impl<B: Backend> Run<B> {
         if !new.callback {
             session.callback_url = None;
         }
-        let commit = Commit { endpoints: self.lists.endpoints_of(&session.tenant), ..creation(session, now) };
+        let endpoints = self.lists.endpoints_of(&session.tenant);
+        let (session, outcome) =
+            if new.held { Session::create_held(session, now) } else { Session::create(session, now) };
+        let place = PlaceChange::between(false, session.has_place(), new.limit);
+        let commit = Commit { endpoints, place, ..Commit::new(session, outcome, now) };
         let guard = CreateGuard { idempotency_key: new.idempotency_key.map(|key| format!("key {key}")) };
-        let answer = self.store().create(commit.clone(), guard.clone()).await.unwrap();
-        let want = self.lists.create(commit, guard);
-        let (answer, want) = (described(answer), described(want));
+        let answer = self.store().create(commit.clone(), guard.clone()).await;
+        let Some(want) = self.lists.create(commit.clone(), guard) else { return self.assert_full(&commit, answer) };
+        let (answer, want) = (described(answer.unwrap()), described(want));
         assert_eq!(answer, want);
         self.adopt(want.1.id).await;
+    }
+
+    fn assert_full<T: std::fmt::Debug>(&self, commit: &Commit, answer: Result<T, StoreError>) {
+        let places = self.lists.taken_by(&commit.session.tenant);
+        assert!(matches!(answer, Err(StoreError::Full { taken }) if taken == places), "{answer:?}");
     }
 
     /// Takes over the ids of what was just made, where the store does not count.
@@ -140,9 +152,9 @@ impl<B: Backend> Run<B> {
         self.lists.adopt(&jobs, &deliveries);
     }
 
-    async fn advance_session(&mut self, Move { which, how, stale, key }: Move) {
+    async fn advance_session(&mut self, Move { which, how, stale, key, limit }: Move) {
         let Some(mut session) = self.lists.pick(which).cloned() else { return };
-        let now = self.lists.now;
+        let (now, had_place) = (self.lists.now, session.has_place());
         let mut possible: Vec<Input> = inputs(&session, now)
             .into_iter()
             .filter(|input| session.clone().apply(input.clone(), now).is_ok())
@@ -153,6 +165,7 @@ impl<B: Backend> Run<B> {
         let outcome = session.apply(possible.swap_remove(how % possible.len()), now).unwrap();
         session.version -= u64::from(stale);
         let commit = Commit {
+            place: PlaceChange::between(had_place, session.has_place(), limit),
             endpoints: self.lists.endpoints_of(&session.tenant),
             inbox: key.map(|key| self.lists.entry(&session.tenant, key, InboxOutcome::Applied)),
             ..Commit::new(session, outcome, now)
@@ -161,11 +174,12 @@ impl<B: Backend> Run<B> {
         let written = match self.store().commit(commit.clone()).await {
             Err(StoreError::Seen) if seen => return,
             Err(StoreError::Conflict) if stale && !seen => return,
-            written => written.unwrap(),
+            written => written,
         };
         assert!(!stale && !seen);
-        assert_eq!(written, self.lists.commit(commit));
-        self.adopt(written.id).await;
+        let Some(want) = self.lists.commit(commit.clone()) else { return self.assert_full(&commit, written) };
+        assert_eq!(written.unwrap(), want);
+        self.adopt(want.id).await;
     }
 
     async fn compare(&self) {
@@ -189,7 +203,9 @@ impl<B: Backend> Run<B> {
             let id = bot.unwrap();
             assert_eq!(store.find_remote(&source, &id).await.unwrap().as_ref(), lists.by_remote(&id));
         }
+        self.compare_places().await;
         assert_eq!(store.due(now, 3).await.unwrap(), lists.due(3));
+        assert_eq!(store.count_due(now).await.unwrap(), lists.count_due());
         assert_eq!(store.lease_expired(now, 3).await.unwrap(), lists.lease_expired(3));
         assert_eq!(store.overdue(now, 3).await.unwrap(), lists.overdue(3));
         assert_eq!(store.expired(now, 3).await.unwrap(), lists.expired(3));
@@ -236,6 +252,8 @@ fn inputs(session: &Session, now: Timestamp) -> Vec<Input> {
     let mut inputs = vec![
         Input::Stop,
         Input::Due,
+        Input::Hold,
+        Input::Release,
         Input::DeadlinePassed,
         Input::Reschedule { join_at: now + LEASE },
         said(Report::WaitingRoom { at: now }),

@@ -16,6 +16,7 @@ mod endpoints;
 mod filling;
 mod fleet;
 mod inbox;
+mod line;
 mod list;
 mod rest;
 mod scripts;
@@ -31,9 +32,9 @@ use muster_session::event::Event;
 use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
-    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
-    Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Document, Endpoint, InboxCount,
+    InboxEntry, InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry,
+    OutboxJob, Page, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
 };
 
 /// Of the layout of keys.
@@ -149,6 +150,22 @@ impl SessionStore for RedisStore {
 
     async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
         list::reached(self, list::DUE, before, limit).await
+    }
+
+    async fn count_due(&self, before: Timestamp) -> Result<u64, StoreError> {
+        list::count_due(self, before).await
+    }
+
+    async fn loads(&self) -> Result<Vec<TenantLoad>, StoreError> {
+        line::loads(self).await
+    }
+
+    async fn held(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Session>, StoreError> {
+        line::held(self, tenant, limit).await
+    }
+
+    async fn held_before(&self, tenant: &TenantId, bot: BotId) -> Result<Option<u64>, StoreError> {
+        line::held_before(self, tenant, bot).await
     }
 
     async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
@@ -298,6 +315,14 @@ impl SessionStore for RedisStore {
 
     async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         fleet::forget(self, worker).await
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
+        rest::document(self, name).await
+    }
+
+    async fn put_document(&self, document: Document) -> Result<Document, StoreError> {
+        rest::put_document(self, document).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

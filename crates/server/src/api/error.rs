@@ -111,6 +111,10 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict => Self::unavailable("The record is busy; try again", "commits kept conflicting"),
             StoreError::Missing => Self::no_such_bot(),
             StoreError::BadCursor => Self::bad_request("cursor: expected the nextCursor of a page of this list"),
+            StoreError::Full { .. } => Self {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                ..Self::busy("Every bot that you may have at a time is running; try again later", chain(&error))
+            },
             StoreError::Unavailable { .. } => Self::unavailable("The store is out of reach; try again", chain(&error)),
             StoreError::Seen | StoreError::Fenced | StoreError::Corrupt { .. } => Self::internal(chain(&error)),
         }

@@ -8,9 +8,9 @@ use muster_server::roles::Role;
 use muster_session::event::Event;
 use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 use muster_store::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
-    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
-    Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Document, Endpoint, InboxCount,
+    InboxEntry, InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry,
+    OutboxJob, Page, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
 };
 
 use super::{nobody_waits_in_vain, written};
@@ -128,6 +128,22 @@ impl SessionStore for WatchedStore {
 
     async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
         self.world.store.due(before, limit).await
+    }
+
+    async fn count_due(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.world.store.count_due(before).await
+    }
+
+    async fn loads(&self) -> Result<Vec<TenantLoad>, StoreError> {
+        self.world.store.loads().await
+    }
+
+    async fn held(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.world.store.held(tenant, limit).await
+    }
+
+    async fn held_before(&self, tenant: &TenantId, bot: BotId) -> Result<Option<u64>, StoreError> {
+        self.world.store.held_before(tenant, bot).await
     }
 
     async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
@@ -281,6 +297,14 @@ impl SessionStore for WatchedStore {
 
     async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         self.world.store.forget_worker(worker).await
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
+        self.world.store.document(name).await
+    }
+
+    async fn put_document(&self, document: Document) -> Result<Document, StoreError> {
+        self.world.store.put_document(document).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use crate::faulty::FaultyStore;
 use crate::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxCount, InboxEntry,
-    InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page,
-    Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Document, Endpoint, InboxCount,
+    InboxEntry, InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry,
+    OutboxJob, Page, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
 };
 
 /// Longest time of trying again.
@@ -137,6 +137,22 @@ impl SessionStore for Insistent {
 
     async fn due(&self, before: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
         self.insist(|| self.store.due(before, limit)).await
+    }
+
+    async fn count_due(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.insist(|| self.store.count_due(before)).await
+    }
+
+    async fn loads(&self) -> Result<Vec<TenantLoad>, StoreError> {
+        self.insist(|| self.store.loads()).await
+    }
+
+    async fn held(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.insist(|| self.store.held(tenant, limit)).await
+    }
+
+    async fn held_before(&self, tenant: &TenantId, bot: BotId) -> Result<Option<u64>, StoreError> {
+        self.insist(|| self.store.held_before(tenant, bot)).await
     }
 
     async fn lease_expired(&self, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
@@ -298,6 +314,21 @@ impl SessionStore for Insistent {
     async fn forget_worker(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         let there = self.workers().await?.iter().any(|known| known.record.id == *worker);
         self.remove(there, || self.store.forget_worker(worker)).await
+    }
+
+    async fn document(&self, name: &str) -> Result<Option<Document>, StoreError> {
+        self.insist(|| self.store.document(name)).await
+    }
+
+    async fn put_document(&self, document: Document) -> Result<Document, StoreError> {
+        match self.doubt(|| self.store.put_document(document.clone())).await {
+            (Err(StoreError::Conflict), true) => {
+                let wanted = Document { version: document.version + 1, ..document };
+                let stored = self.document(&wanted.name).await?;
+                if stored.as_ref() == Some(&wanted) { Ok(wanted) } else { Err(StoreError::Conflict) }
+            }
+            (answer, _) => answer,
+        }
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -116,6 +116,20 @@ impl Key {
         Self::new(WORKERS, bounded(id.as_str()))
     }
 
+    /// What a tenant has of the fleet.
+    pub(super) fn load(tenant: &TenantId) -> Self {
+        Self::new(loads_partition(shard_of(tenant.as_str())), bounded(tenant.as_str()))
+    }
+
+    /// A place in a tenant's line.
+    pub(super) fn in_line(tenant: &TenantId, since: Timestamp, bot: BotId) -> Self {
+        Self::new(line_of(tenant), time_key(since, bot))
+    }
+
+    pub(super) fn document(name: &str) -> Self {
+        Self::new(format!("document#{}", bounded(name)), "at")
+    }
+
     pub(super) fn schema() -> Self {
         Self::new("meta", "schema")
     }
@@ -153,6 +167,14 @@ pub(super) fn log_prefix(kind: &str) -> String {
 
 pub(super) fn endpoints_of(tenant: &TenantId) -> String {
     format!("endpoints#{}", bounded(tenant.as_str()))
+}
+
+pub(super) fn loads_partition(shard: u8) -> String {
+    format!("load#{shard}")
+}
+
+pub(super) fn line_of(tenant: &TenantId) -> String {
+    format!("line#{}", bounded(tenant.as_str()))
 }
 
 pub(super) fn outbox_partition(shard: u8) -> String {

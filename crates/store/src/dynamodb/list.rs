@@ -46,14 +46,23 @@ pub(super) fn reached_items<'a>(
     now: Timestamp,
     limit: u32,
 ) -> Merge<'a> {
-    let of_shard = |shard: u8| Select {
+    let of_shard = |shard: u8| Select { page: Some(page_size(limit)), ..reached_of(index, sort, now, shard) };
+    Merge::new(table, sort, false, (0..SHARDS).map(of_shard))
+}
+
+fn reached_of(index: &'static str, sort: &'static str, now: Timestamp, shard: u8) -> Select {
+    Select {
         index: Some(index),
         condition: format!("part_h = :shard AND {sort} <= :end"),
         values: [(":shard".to_owned(), s(shard.to_string())), (":end".to_owned(), s(time_end(now)))].into(),
-        page: Some(page_size(limit)),
         ..Select::default()
-    };
-    Merge::new(table, sort, false, (0..SHARDS).map(of_shard))
+    }
+}
+
+/// How many sessions' time has come, by the index alone.
+pub(super) async fn count(table: &Table, by: &ByTime, now: Timestamp) -> Result<u64, StoreError> {
+    let of_shard = |shard: u8| async move { table.count(&reached_of(by.index, by.sort, now, shard)).await };
+    Ok(try_join_all((0..SHARDS).map(of_shard)).await?.into_iter().sum())
 }
 
 /// Sessions whose time has come, oldest first.

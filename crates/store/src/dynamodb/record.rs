@@ -6,11 +6,14 @@ use muster_session::{BotId, Session, State, Timestamp};
 use super::item::{
     Item, Key, SESSION, from_json, maybe_number, maybe_text, n, number, of_bot, s, shard, time, time_key, to_json,
 };
+use super::line;
 use super::table::{Select, Table};
 use crate::StoreError;
 
 /// Partitions of the pointers to a record by ids elsewhere, so that they go with it.
 const REMOTES: &str = "remote_keys";
+/// Place of a session that waits in line.
+pub(super) const LINE: &str = "line_r";
 
 /// What a record is found by, apart from its key. None where it does not apply, so that an index has only what a lookup can
 /// find.
@@ -21,6 +24,7 @@ pub(super) struct Indexed {
     due: Option<String>,
     deadline: Option<String>,
     retirement: Option<String>,
+    line: Option<String>,
 }
 
 impl Indexed {
@@ -32,11 +36,13 @@ impl Indexed {
             due: session.join_at.filter(|_| session.state == State::Scheduled).map(key),
             deadline: session.deadline().map(key),
             retirement: session.state.is_terminal().then(|| key(session.expires_at)),
+            line: line::place(session),
         }
     }
 
-    fn times(self) -> [(&'static str, Option<String>); 3] {
-        [("due_r", self.due), ("deadline_r", self.deadline), ("retire_r", self.retirement)]
+    fn times(self) -> [(&'static str, Option<String>); 4] {
+        let [due, deadline, retirement] = [self.due, self.deadline, self.retirement];
+        [("due_r", due), ("deadline_r", deadline), ("retire_r", retirement), (LINE, self.line)]
     }
 }
 
@@ -95,6 +101,7 @@ pub(super) fn change(session: &Session) -> (String, Vec<(&'static str, Attribute
         let parameter = match name {
             "due_r" => ":due",
             "deadline_r" => ":deadline",
+            LINE => ":line",
             _ => ":retire",
         };
         set = format!("{set}, {name} = {parameter}");

@@ -7,11 +7,12 @@ use muster_session::{BotId, Session, Timestamp, WorkerId};
 
 use super::ids::Ids;
 use super::item::{DELIVERY, Item, Key, LOG, maybe_number, maybe_text, n, parse, pointer, s, shard, text, time_key};
+use super::line::{self, Change};
 use super::record::{self, items_of};
 use super::table::{Table, failed};
 use super::write::{Refusal, Writes};
 use super::{deliveries, fan, inbox, outbox};
-use crate::{Commit, CreateGuard, Created, LeaseRenewal, Renewed, StoreError};
+use crate::{Commit, CreateGuard, Created, LeaseRenewal, PlaceChange, Renewed, StoreError};
 
 /// Renewals on their way at once.
 const RENEWALS: usize = 32;
@@ -24,6 +25,7 @@ pub(super) async fn create(
 ) -> Result<Created, StoreError> {
     let mut session = commit.session.clone();
     session.version = 1;
+    let mut places = Change::new(commit.place, false);
     let mut attempt = 0;
     loop {
         let mut writes = Writes::new(&table.name);
@@ -37,8 +39,9 @@ pub(super) async fn create(
         if session.lease.is_some() {
             write_lease(&mut writes, &session, None);
         }
+        let load = places.write(&mut writes, &session, line::place(&session).is_some());
         let fans = consequences(&mut writes, ids, &session, &commit);
-        let Err(refusal) = table.transact(writes.into_vec()).await? else {
+        let Err(refusal) = table.transact_beside(writes.into_vec(), load).await? else {
             fan::unfold_now(table, ids, fans).await;
             return Ok(Created::New(session));
         };
@@ -53,6 +56,7 @@ pub(super) async fn create(
         if refusal.of(record).is_some() {
             return Err(StoreError::Conflict);
         }
+        places.refused(&refusal, load)?;
         // A binding whose record is just being deleted, or an id that was taken.
         table.wait("creating a session", &mut attempt).await?;
     }
@@ -78,23 +82,28 @@ pub(super) async fn commit(table: &Table, ids: &Ids, commit: Commit) -> Result<S
     let mut session = commit.session.clone();
     let read_at = session.version;
     session.version += 1;
+    let mut places = Change::new(commit.place, Change::guess(&commit));
     let mut attempt = 0;
     loop {
         let mut writes = Writes::new(&table.name);
         let seen = commit.inbox.as_ref().map(|entry| writes.put_new(inbox::item(entry)));
         let (change, mut values) = record::change(&session);
         values.push((":ver", n(read_at)));
-        let record = writes.update(Key::record(session.id), change, "ver = :ver".into(), values);
+        let waited = if places.waited { "attribute_exists" } else { "attribute_not_exists" };
+        let as_read = format!("ver = :ver AND {waited}({})", record::LINE);
+        let record = writes.update(Key::record(session.id), change, as_read, values);
         let lease = write_lease(&mut writes, &session, commit.lease_seen);
+        let load = places.write(&mut writes, &session, line::place(&session).is_some());
         let fans = consequences(&mut writes, ids, &session, &commit);
-        let Err(refusal) = table.transact(writes.into_vec()).await? else {
+        let Err(refusal) = table.transact_beside(writes.into_vec(), load).await? else {
             fan::unfold_now(table, ids, fans).await;
             return Ok(session);
         };
         check_seen(&refusal, seen)?;
         match refusal.of(record) {
             Some(None) => return Err(StoreError::Missing),
-            Some(Some(_)) => return Err(StoreError::Conflict),
+            Some(Some(stored)) if maybe_number(stored, "ver") != Some(read_at) => return Err(StoreError::Conflict),
+            Some(Some(stored)) => places.waited = stored.contains_key(record::LINE),
             None => {}
         }
         if let Some(stored) = refusal.of(lease) {
@@ -104,7 +113,8 @@ pub(super) async fn commit(table: &Table, ids: &Ids, commit: Commit) -> Result<S
             }
             keep_longer(&mut session, until);
         }
-        // The lease was renewed since the record was read, or an id was taken.
+        places.refused(&refusal, load)?;
+        // The lease was renewed since the record was read, an id was taken, or it is otherwise than was guessed.
         table.wait("committing", &mut attempt).await?;
     }
 }
@@ -213,7 +223,7 @@ fn held(lease: &Item) -> Renewed {
 /// First what hangs on the record, so that a crash in between leaves a record to come back to; then the record and what
 /// binds it; then what was written meanwhile.
 pub(super) async fn delete(table: &Table, bot: BotId) -> Result<bool, StoreError> {
-    let mut attempt = 0;
+    let (mut attempt, mut none_taken) = (0, false);
     loop {
         let Some(stored) = table.get(Key::record(bot)).await? else { return Ok(false) };
         let session = record::of_items(std::slice::from_ref(&stored))?.ok_or(StoreError::Missing)?;
@@ -234,13 +244,20 @@ pub(super) async fn delete(table: &Table, bot: BotId) -> Result<bool, StoreError
         if let Some(key) = &session.deduplication_key {
             writes.delete(Key::deduplication(&session.tenant, key), None);
         }
-        match table.transact(writes.into_vec()).await? {
+        let place = PlaceChange::between(session.has_place(), false, None);
+        let mut places = Change { place, waited: line::place(&session).is_some(), none_taken };
+        let load = places.write(&mut writes, &session, false);
+        match table.transact_beside(writes.into_vec(), load).await? {
             Ok(()) => {
                 sweep(table, bot).await?;
                 return Ok(true);
             }
             Err(refusal) if refusal.of(record) == Some(None) => return Ok(false),
-            Err(_) => table.wait("deleting a session", &mut attempt).await?,
+            Err(refusal) => {
+                places.refused(&refusal, load)?;
+                none_taken = places.none_taken;
+                table.wait("deleting a session", &mut attempt).await?;
+            }
         }
     }
 }

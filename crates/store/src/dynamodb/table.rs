@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::config::interceptors::FinalizerInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, TransactWriteItem, WriteRequest};
 use muster_aws::{SdkConfig, ServiceClock};
@@ -22,6 +23,12 @@ use crate::StoreError;
 
 /// How often a write is tried that others are in the way of.
 const ATTEMPTS: u32 = 12;
+/// Longest pause before one.
+const LONGEST: Duration = Duration::from_millis(1_280);
+/// The same where many write one item at once, each for a moment. With [`TURN`] it is some seconds in all.
+const TURNS: u32 = 60;
+/// Longest pause then.
+const TURN: Duration = Duration::from_millis(200);
 /// What DynamoDB takes at once.
 const READ_BATCH: usize = 100;
 const DELETE_BATCH: usize = 25;
@@ -102,13 +109,30 @@ impl Table {
         select: &Select,
         from: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let answer = self.query(select, from).send().await.map_err(|error| failed("looking items up", &error))?;
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.filter(|key| !key.is_empty())))
+    }
+
+    fn query(&self, select: &Select, from: Option<Item>) -> QueryFluentBuilder {
         let query = self.client.query().table_name(&self.name).set_index_name(select.index.map(str::to_owned));
         let query = query.consistent_read(select.index.is_none()).scan_index_forward(!select.descending);
         let query = query.key_condition_expression(&select.condition).set_filter_expression(select.filter.clone());
         let query = query.set_expression_attribute_values(Some(select.values.clone()));
-        let query = query.set_limit(select.page).set_exclusive_start_key(from);
-        let answer = query.send().await.map_err(|error| failed("looking items up", &error))?;
-        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.filter(|key| !key.is_empty())))
+        query.set_limit(select.page).set_exclusive_start_key(from)
+    }
+
+    /// How many there are, without carrying them.
+    pub(super) async fn count(&self, select: &Select) -> Result<u64, StoreError> {
+        let (mut count, mut from) = (0, None);
+        loop {
+            let query = self.query(select, from).select(aws_sdk_dynamodb::types::Select::Count);
+            let answer = query.send().await.map_err(|error| failed("counting", &error))?;
+            count += u64::try_from(answer.count).unwrap_or_default();
+            from = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if from.is_none() {
+                return Ok(count);
+            }
+        }
     }
 
     /// All of them, or the first `limit`.
@@ -129,13 +153,26 @@ impl Table {
     ///
     /// The SDK gives every request a token, so one that it repeats for lack of an answer is carried out once.
     pub(super) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<Result<(), Refusal>, StoreError> {
+        self.transact_beside(writes, None).await
+    }
+
+    /// The same with more patience for others that are in the way of one of the writes, and of no other: its item is one that
+    /// many write at once.
+    pub(super) async fn transact_beside(
+        &self,
+        writes: Vec<TransactWriteItem>,
+        shared: Option<usize>,
+    ) -> Result<Result<(), Refusal>, StoreError> {
         write::check(&writes)?;
-        let mut attempt = 0;
+        let (mut attempt, mut turn) = (0, 0);
         loop {
             let sent = self.client.transact_write_items().set_transact_items(Some(writes.clone())).send().await;
             let Err(error) = sent else { return Ok(Ok(())) };
             match write::refusal(&error) {
                 Some(refusal) if refusal.any() => return Ok(Err(refusal)),
+                Some(refusal) if shared.is_some_and(|write| refusal.conflicts_only(write)) => {
+                    wait_up_to(TURN, TURNS, "writing", &mut turn).await?;
+                }
                 Some(refusal) if refusal.passes() => self.wait("writing", &mut attempt).await?,
                 _ => return Err(failed("writing", &error)),
             }
@@ -209,15 +246,19 @@ impl Table {
 
     /// Before the next attempt at something that others are in the way of: longer each time, and never as long as they.
     pub(super) async fn wait(&self, doing: &str, attempt: &mut u32) -> Result<(), StoreError> {
-        *attempt += 1;
-        if *attempt == ATTEMPTS {
-            return Err(unavailable(doing, "others were in the way all the time"));
-        }
-        let longest = Duration::from_millis(10 << (*attempt).min(7));
-        let share = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
-        tokio::time::sleep(longest.mul_f64(share)).await;
-        Ok(())
+        wait_up_to(LONGEST, ATTEMPTS, doing, attempt).await
     }
+}
+
+async fn wait_up_to(longest: Duration, attempts: u32, doing: &str, attempt: &mut u32) -> Result<(), StoreError> {
+    *attempt += 1;
+    if *attempt == attempts {
+        return Err(unavailable(doing, "others were in the way all the time"));
+    }
+    let longest = Duration::from_millis(10 << (*attempt).min(7)).min(longest);
+    let share = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+    tokio::time::sleep(longest.mul_f64(share)).await;
+    Ok(())
 }
 
 fn named(values: &Values<'_>) -> Item {

@@ -19,6 +19,9 @@ pub(super) const LARGEST_BYTES: usize = 4 << 20;
 /// Condition of items that must be new.
 const ABSENT: &str = "attribute_not_exists(pk)";
 
+/// Why a transaction is cancelled that another one is in the way of.
+const CONFLICT: &str = "TransactionConflict";
+
 /// Writes for one table.
 #[derive(Debug)]
 pub(super) struct Writes<'a> {
@@ -56,11 +59,12 @@ impl<'a> Writes<'a> {
         self.push(TransactWriteItem::builder().put(put.expect("table and item are set")))
     }
 
-    /// A change of an item under a condition; answers which write this is.
+    /// A change of an item under a condition, which always holds if it is empty; answers which write this is.
     pub(super) fn update(&mut self, key: Key, change: String, condition: String, values: Values<'_>) -> usize {
         let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let update = Update::builder().table_name(self.table).set_key(Some(key.into_item()));
-        let update = update.update_expression(change).condition_expression(condition);
+        let condition = Some(condition).filter(|condition| !condition.is_empty());
+        let update = update.update_expression(change).set_condition_expression(condition);
         let update = update.set_expression_attribute_values(Some(values));
         let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         self.push(TransactWriteItem::builder().update(update.build().expect("table, key and change are set")))
@@ -151,9 +155,18 @@ impl Refusal {
 
     /// It may go better in a moment.
     pub(super) fn passes(&self) -> bool {
-        let code = |reason: &CancellationReason| reason.code().unwrap_or("None").to_owned();
-        let passing = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
-        self.reasons.iter().any(|reason| passing.contains(&code(reason).as_str()))
+        let passing = [CONFLICT, "ThrottlingError", "ProvisionedThroughputExceeded"];
+        self.reasons.iter().any(|reason| reason.code().is_some_and(|code| passing.contains(&code)))
+    }
+
+    /// Another transaction writes the item of this write, and none any other.
+    pub(super) fn conflicts_only(&self, write: usize) -> bool {
+        let alone = |(at, reason): (usize, &CancellationReason)| match reason.code() {
+            Some(CONFLICT) => at == write,
+            None | Some("None") => at != write,
+            Some(_) => false,
+        };
+        self.reasons.iter().enumerate().all(alone) && write < self.reasons.len()
     }
 
     /// If the condition of this write did not hold: what is there instead, if anything is.
@@ -174,7 +187,7 @@ pub(super) fn refusal<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option
             Some(Refusal { reasons: cancelled.cancellation_reasons().to_vec() })
         }
         TransactWriteItemsError::TransactionInProgressException(_) => {
-            let reason = CancellationReason::builder().code("TransactionConflict").build();
+            let reason = CancellationReason::builder().code(CONFLICT).build();
             Some(Refusal { reasons: vec![reason] })
         }
         _ => None,

@@ -15,6 +15,8 @@ pub(super) const LEASE_EXPIRED: &str = "lease_until";
 pub(super) const OVERDUE: &str = "deadline";
 pub(super) const EXPIRED: &str = "retire_at";
 
+pub(super) const COUNT_DUE: &str = "SELECT count(*) FROM session WHERE due_at <= ?1";
+
 /// Sessions whose time in this column has come, oldest first.
 pub(super) fn reached(c: &Connection, column: &str, now: Timestamp, limit: u32) -> Result<Vec<Session>, StoreError> {
     let mut statement = c.prepare_cached(&reached_sql(column))?;
@@ -24,6 +26,11 @@ pub(super) fn reached(c: &Connection, column: &str, now: Timestamp, limit: u32) 
 
 pub(super) fn reached_sql(column: &str) -> String {
     format!("SELECT {COLUMNS} FROM session WHERE {column} <= ?1 ORDER BY {column}, seq LIMIT ?2")
+}
+
+pub(super) fn count_due(c: &Connection, before: Timestamp) -> Result<u64, StoreError> {
+    let mut count = c.prepare_cached(COUNT_DUE)?;
+    Ok(count.query_row([before.as_millis()], |row| row.get::<_, i64>(0))?.cast_unsigned())
 }
 
 pub(super) fn count_by_state(c: &Connection, tenant: Option<&TenantId>) -> Result<Vec<(State, u64)>, StoreError> {

@@ -134,4 +134,25 @@ pub(super) const MIGRATIONS: Migrations = &[
     CREATE INDEX inbox_by_tenant ON inbox (tenant, received_at, id, source, outcome);
     CREATE INDEX inbox_by_age ON inbox (received_at, id);
 ",
+    "
+    -- Of records written before nothing was counted: they have no place, and none of them waits in line.
+    CREATE TABLE tenant_load (
+        tenant TEXT PRIMARY KEY,
+        taken  INTEGER NOT NULL, -- places
+        held   INTEGER NOT NULL  -- rows of line
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE line (
+        tenant     TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        bot        TEXT NOT NULL,
+        PRIMARY KEY (tenant, created_at, bot)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE document (
+        name    TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        body    TEXT NOT NULL
+    ) STRICT;
+",
 ];

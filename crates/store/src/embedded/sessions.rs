@@ -4,7 +4,7 @@ use muster_session::{BotId, Session, TenantId, Timestamp, TranscriptId, WorkerId
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::record::{COLUMNS, Raw, parameters};
-use super::{deliveries, inbox, outbox};
+use super::{deliveries, inbox, line, outbox};
 use crate::codec::Columns;
 use crate::{Commit, CreateGuard, Created, LeaseRenewal, Renewed, StoreError};
 
@@ -116,6 +116,7 @@ pub(super) fn commit(c: &Connection, mut commit: Commit) -> Result<Session, Stor
 /// What belongs to the same write as the record.
 fn write_consequences(c: &Connection, commit: &Commit) -> Result<(), StoreError> {
     let session = &commit.session;
+    line::write(c, session, commit.place)?;
     let bot = session.id.to_string();
     let mut transcript = c.prepare_cached("INSERT OR IGNORE INTO transcript (id, bot) VALUES (?1, ?2)")?;
     for record in &session.transcripts {
@@ -156,10 +157,10 @@ pub(super) fn renew(
 }
 
 pub(super) fn delete(c: &Connection, bot: BotId) -> Result<bool, StoreError> {
+    let Some(session) = get(c, bot)? else { return Ok(false) };
+    line::forget(c, &session)?;
     let bot = bot.to_string();
-    if c.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([&bot])? == 0 {
-        return Ok(false);
-    }
+    c.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([&bot])?;
     // Jobs and pending deliveries stay: they were promised.
     for sql in [
         "DELETE FROM transcript WHERE bot = ?1",

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use muster_embedded::{Database, Durability, Error, OpenError};
 use muster_session::event::Event;
-use muster_session::{BotId, EndpointId, State, TenantId, Timestamp};
+use muster_session::{BotId, EndpointId, Input, State, TenantId, Timestamp};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::{EmbeddedStore, FILE, inbox, ledger, list, schema};
+use super::{EmbeddedStore, FILE, inbox, ledger, line, list, schema};
 use crate::codec::to_json;
 use crate::conformance::Fixture;
-use crate::conformance::samples::{at, create, queued};
+use crate::conformance::samples::{at, create, moved, queued};
 use crate::model::{self, Backend};
-use crate::{DeliveryState, InboxOutcome, InboxQuery, LedgerQuery, ListQuery, SessionStore, StoreError};
+use crate::{DeliveryState, InboxOutcome, InboxQuery, LedgerQuery, ListQuery, PlaceChange, SessionStore, StoreError};
 
 struct Directory {
     _dir: tempfile::TempDir,
@@ -137,6 +137,52 @@ async fn lookups_and_pages_neither_scan_nor_sort() {
             assert!(!step.contains("TEMP B-TREE") && !step.contains("SCAN"), "{sql}: {steps:?}");
         }
     }
+}
+
+/// Contract 23 and 25, however many sessions wait for their time to come: none of them is looked at for the others.
+#[tokio::test]
+async fn the_line_and_what_is_due_are_answered_without_the_sessions() {
+    let dir = Directory::new();
+    let store = EmbeddedStore::open(&dir.path, Durability::Normal).unwrap();
+    let steps = async |sql: String| store.database.read(move |c| plan(c, &sql)).await.unwrap();
+    assert_eq!(steps(line::LOADS.into()).await, ["SCAN tenant_load"], "of all tenants");
+    for (sql, index) in [
+        (list::COUNT_DUE.to_owned(), "session USING COVERING INDEX session_by_due"),
+        (list::reached_sql(list::DUE), "session USING INDEX session_by_due"),
+        (line::HELD.into(), "line USING PRIMARY KEY"),
+        (line::HELD_BEFORE.into(), "line USING PRIMARY KEY"),
+        (line::WAITS.into(), "line USING PRIMARY KEY"),
+    ] {
+        let steps = steps(sql.clone()).await;
+        assert!(steps.iter().any(|step| step.contains(index)), "{sql}: {steps:?}");
+        for step in &steps {
+            assert!(!step.contains("TEMP B-TREE") && !step.contains("SCAN"), "{sql}: {steps:?}");
+        }
+    }
+}
+
+/// Nothing was counted of what a release before wrote: its sessions have no place to give back.
+#[tokio::test]
+async fn sessions_of_an_older_release_have_no_place() {
+    let dir = Directory::new();
+    let old = Database::open(&dir.path.join(FILE), Durability::Normal, &schema::MIGRATIONS[..3]).unwrap();
+    let crate::Commit { session, .. } = queued("t", at(0));
+    let (id, record) = (session.id.to_string(), to_json(&session));
+    let write = move |c: &Connection| -> Result<usize, Error> {
+        let sql = "INSERT INTO session (id, tenant, version, state, platform, created_at, meeting_key, fencing,
+                       stop_requested, record) VALUES (?1, 't', 1, 'queued', 'gmeet', 0, '', 0, 0, ?2)";
+        Ok(c.execute(sql, params![id, record])?)
+    };
+    old.write(write).await.unwrap();
+    drop(old);
+    let store = dir.open().await;
+    let old = store.get(session.id).await.unwrap().unwrap();
+    let mut stopped = moved(&old, Input::Stop, at(1));
+    stopped.place = PlaceChange::between(old.has_place(), stopped.session.has_place(), Some(1));
+    store.commit(stopped).await.unwrap();
+    assert_eq!(store.loads().await.unwrap(), []);
+    create(&*store, crate::Commit { place: PlaceChange::Take { limit: Some(1) }, ..queued("t", at(2)) }).await;
+    assert_eq!(store.loads().await.unwrap()[0].taken, 1);
 }
 
 /// There are few that failed, among many: they have an index of their own.

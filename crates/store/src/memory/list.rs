@@ -31,6 +31,10 @@ impl Sessions {
         reached.filter_map(|(.., bot)| self.get(*bot).cloned()).collect()
     }
 
+    pub(super) fn count_due(&self, before: Timestamp) -> u64 {
+        self.by_time[DUE].iter().take_while(|(at, ..)| *at <= before).count() as u64
+    }
+
     pub(super) fn count_by_state(&self, tenant: Option<&TenantId>) -> Vec<(State, u64)> {
         let counts: Vec<_> = match tenant {
             Some(tenant) => self.counts.get(tenant).into_iter().collect(),

@@ -1,4 +1,4 @@
-//! Outbox, logs, API keys, who leads, and which workers there are.
+//! Outbox, logs, API keys, who leads, which workers there are, and what is remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_session::job::Job;
 use muster_session::{BotId, Timestamp, WorkerId};
 
-use crate::{ApiKey, KnownWorker, LogEntry, OutboxJob, WorkerRecord};
+use crate::{ApiKey, Document, KnownWorker, LogEntry, OutboxJob, StoreError, WorkerRecord};
 
 /// Committed jobs that wait to be enqueued.
 #[derive(Default)]
@@ -68,6 +68,25 @@ impl Logs {
 
     pub(super) fn forget(&mut self, bot: BotId) {
         self.0.remove(&bot);
+    }
+}
+
+/// What parts of the fleet remember, by name.
+#[derive(Default)]
+pub(super) struct Documents(BTreeMap<String, Document>);
+
+impl Documents {
+    pub(super) fn get(&self, name: &str) -> Option<Document> {
+        self.0.get(name).cloned()
+    }
+
+    pub(super) fn put(&mut self, mut document: Document) -> Result<Document, StoreError> {
+        if self.0.get(&document.name).map_or(0, |known| known.version) != document.version {
+            return Err(StoreError::Conflict);
+        }
+        document.version += 1;
+        self.0.insert(document.name.clone(), document.clone());
+        Ok(document)
     }
 }
 

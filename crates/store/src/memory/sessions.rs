@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_session::{BotId, Session, State, TenantId, Timestamp, TranscriptId, WorkerId};
 
+use super::line::Line;
 use super::list::{self, TIMES};
-use crate::{CreateGuard, Created, LeaseRenewal, Renewed, StoreError};
+use crate::{CreateGuard, Created, LeaseRenewal, PlaceChange, Renewed, StoreError};
 
 /// A tenant's key and the bot that it is bound to.
 type Bindings = BTreeMap<(TenantId, String), BotId>;
@@ -25,6 +26,7 @@ pub(super) struct Sessions {
     /// By each of the times that are looked for, and among equal ones by the order of making.
     pub(super) by_time: [BTreeSet<(Timestamp, u64, BotId)>; TIMES],
     pub(super) counts: BTreeMap<TenantId, BTreeMap<State, u64>>,
+    pub(super) line: Line,
 }
 
 struct Row {
@@ -47,7 +49,12 @@ impl Sessions {
         self.get(*self.remotes.get(&(source.to_owned(), id.to_owned()))?)
     }
 
-    pub(super) fn create(&mut self, mut session: Session, guard: CreateGuard) -> Result<Created, StoreError> {
+    pub(super) fn create(
+        &mut self,
+        mut session: Session,
+        place: PlaceChange,
+        guard: CreateGuard,
+    ) -> Result<Created, StoreError> {
         let of_tenant = |key: String| (session.tenant.clone(), key);
         let idempotency_key = guard.idempotency_key.map(of_tenant);
         let deduplication_key = session.deduplication_key.clone().map(of_tenant);
@@ -62,6 +69,8 @@ impl Sessions {
         if self.rows.contains_key(&session.id) {
             return Err(StoreError::Conflict);
         }
+        self.line.check(&session.tenant, place)?;
+        self.line.change(&session.tenant, place);
         session.version = 1;
         self.made += 1;
         self.idempotency.extend(idempotency_key.clone().map(|key| (key, session.id)));
@@ -70,11 +79,17 @@ impl Sessions {
         Ok(Created::New(session))
     }
 
-    pub(super) fn commit(&mut self, mut session: Session, seen: Option<Timestamp>) -> Result<Session, StoreError> {
+    pub(super) fn commit(
+        &mut self,
+        mut session: Session,
+        place: PlaceChange,
+        seen: Option<Timestamp>,
+    ) -> Result<Session, StoreError> {
         let stored = self.get(session.id).ok_or(StoreError::Missing)?;
         if stored.version != session.version || seen.is_some_and(|seen| stored.lease_until() != Some(seen)) {
             return Err(StoreError::Conflict);
         }
+        self.line.check(&session.tenant, place)?;
         session.version += 1;
         // The lease may have been renewed since the record was read, which changes no version. The same lease keeps the
         // longer time; another one, or none, is the caller's to decide.
@@ -84,6 +99,7 @@ impl Sessions {
         {
             lease.until = lease.until.max(held.until);
         }
+        self.line.change(&session.tenant, place);
         if let Some(row) = self.take_out(session.id) {
             self.put_in(Row { session: session.clone(), ..row });
         }
@@ -109,6 +125,7 @@ impl Sessions {
     /// True if it was there.
     pub(super) fn delete(&mut self, bot: BotId) -> bool {
         let Some(Row { session, idempotency_key, .. }) = self.take_out(bot) else { return false };
+        self.line.change(&session.tenant, PlaceChange::between(session.has_place(), false, None));
         if let Some(key) = idempotency_key {
             self.idempotency.remove(&key);
         }
@@ -127,6 +144,7 @@ impl Sessions {
         for (at, set) in list::times(session).into_iter().zip(&mut self.by_time) {
             set.extend(at.map(|at| (at, seq, bot)));
         }
+        self.line.put_in(session);
         *self.counts.entry(session.tenant.clone()).or_default().entry(session.state).or_default() += 1;
         self.of_tenant.entry(session.tenant.clone()).or_default().insert((session.created_at, seq), bot);
         for transcript in &session.transcripts {
@@ -149,6 +167,7 @@ impl Sessions {
                 set.remove(&(at, seq, bot));
             }
         }
+        self.line.take_out(session);
         if let Some(count) = self.counts.get_mut(&session.tenant).and_then(|counts| counts.get_mut(&session.state)) {
             *count -= 1;
         }

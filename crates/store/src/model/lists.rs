@@ -4,8 +4,8 @@ use muster_session::{BotId, Session, State, TenantId, Timestamp, WorkerId};
 
 use super::held;
 use crate::{
-    Commit, CreateGuard, Created, Delivery, DeliveryStatus, Endpoint, InboxEntry, LeaseRenewal, LogEntry, OutboxJob,
-    Renewed,
+    Commit, CreateGuard, Created, Delivery, DeliveryStatus, Document, Endpoint, InboxEntry, LeaseRenewal, LogEntry,
+    OutboxJob, PlaceChange, Renewed,
 };
 
 /// Everything in order of its making.
@@ -20,6 +20,9 @@ pub(super) struct Lists {
     remotes: Vec<(String, BotId)>,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) inbox: Vec<InboxEntry>,
+    pub(super) documents: Vec<Document>,
+    /// Whose places are taken, each.
+    pub(super) taken: Vec<TenantId>,
     jobs_made: u64,
     pub(super) deliveries_made: u64,
     pub(super) notices: u64,
@@ -39,6 +42,8 @@ impl Lists {
             remotes: Vec::new(),
             endpoints: Vec::new(),
             inbox: Vec::new(),
+            documents: Vec::new(),
+            taken: Vec::new(),
             jobs_made: 0,
             deliveries_made: 0,
             notices: 0,
@@ -55,37 +60,41 @@ impl Lists {
         self.sessions.iter_mut().find(|session| session.id == bot).unwrap()
     }
 
-    pub(super) fn create(&mut self, commit: Commit, guard: CreateGuard) -> Created {
+    /// None if there is no place to take.
+    pub(super) fn create(&mut self, commit: Commit, guard: CreateGuard) -> Option<Created> {
         let new = &commit.session;
         let of_tenant = || self.sessions.iter().filter(|session| session.tenant == new.tenant);
         let key_of = |bot| self.keys.iter().find(|(of, _)| *of == bot).and_then(|(_, key)| key.clone());
         if guard.idempotency_key.is_some()
             && let Some(winner) = of_tenant().find(|session| key_of(session.id) == guard.idempotency_key)
         {
-            return Created::Replayed(winner.clone());
+            return Some(Created::Replayed(winner.clone()));
         }
         let bound = |session: &&Session| session.deduplication_key == new.deduplication_key;
         if new.deduplication_key.is_some()
             && let Some(first) = of_tenant().find(bound).cloned()
         {
             let same = first.meeting.key == new.meeting.key;
-            return if same { Created::Duplicate(first) } else { Created::Conflict(first) };
+            return Some(if same { Created::Duplicate(first) } else { Created::Conflict(first) });
         }
         let mut session = new.clone();
+        self.change_place(&session.tenant, commit.place)?;
         session.version = 1;
         self.keys.push((session.id, guard.idempotency_key));
         self.sessions.push(session.clone());
         self.consequences(&session, commit);
-        Created::New(session)
+        Some(Created::New(session))
     }
 
-    pub(super) fn commit(&mut self, commit: Commit) -> Session {
+    /// None if there is no place to take.
+    pub(super) fn commit(&mut self, commit: Commit) -> Option<Session> {
         // Every record of the model shows the renewed lease, so there is nothing to join.
         let mut session = commit.session.clone();
+        self.change_place(&session.tenant, commit.place)?;
         session.version += 1;
         *self.session(session.id) = session.clone();
         self.consequences(&session, commit);
-        session
+        Some(session)
     }
 
     fn consequences(&mut self, session: &Session, commit: Commit) {
@@ -151,6 +160,9 @@ impl Lists {
     }
 
     pub(super) fn delete(&mut self, bot: BotId) -> bool {
+        if let Some(gone) = self.sessions.iter().find(|session| session.id == bot).filter(|gone| gone.has_place()) {
+            self.change_place(&gone.tenant.clone(), PlaceChange::Free);
+        }
         let before = self.sessions.len();
         self.sessions.retain(|session| session.id != bot);
         self.log.retain(|(of, _)| *of != bot);
@@ -182,6 +194,10 @@ impl Lists {
 
     pub(super) fn due(&self, limit: usize) -> Vec<Session> {
         self.reached(limit, |session| session.join_at.filter(|_| session.state == State::Scheduled))
+    }
+
+    pub(super) fn count_due(&self) -> u64 {
+        self.due(usize::MAX).len() as u64
     }
 
     pub(super) fn lease_expired(&self, limit: usize) -> Vec<Session> {

@@ -15,6 +15,7 @@ pub(super) enum Op {
     DeleteEndpoint(usize),
     Receive { tenant: usize, key: u8, outcome: usize },
     Forget { seconds: u64, limit: u32 },
+    Document { which: u8, stale: bool },
     Log { which: usize, fencing_off: u64, key: u8 },
     OutboxDone(usize),
     Delete(usize),
@@ -32,6 +33,9 @@ pub(super) struct New {
     pub(super) remote: Option<u8>,
     pub(super) in_seconds: Option<u64>,
     pub(super) callback: bool,
+    /// It waits in line if it can.
+    pub(super) held: bool,
+    pub(super) limit: Option<u64>,
     pub(super) number: f64,
 }
 
@@ -43,6 +47,7 @@ pub(super) struct Move {
     pub(super) stale: bool,
     /// The webhook that caused it.
     pub(super) key: Option<u8>,
+    pub(super) limit: Option<u64>,
 }
 
 pub(super) const TENANTS: [&str; 2] = ["a", "b"];
@@ -54,12 +59,20 @@ pub(super) const ENDPOINTS: usize = 4;
 
 const WHICH: std::ops::Range<usize> = 0..6;
 
+/// Places that a tenant may have.
+fn limit() -> impl Strategy<Value = Option<u64>> {
+    proptest::option::weighted(0.5, 0..4u64)
+}
+
 fn create() -> impl Strategy<Value = Op> {
     let key = || proptest::option::of(0..3u8);
     let remote = proptest::option::weighted(0.3, 0..REMOTES);
     let of_the_meeting = (0..2u8, 0..2usize, remote, proptest::option::of(1..400u64));
-    (0..2usize, key(), key(), of_the_meeting, any::<bool>(), proptest::num::f64::NORMAL).prop_map(
-        |(tenant, idempotency_key, deduplication_key, (meeting, platform, remote, in_seconds), callback, number)| {
+    let of_the_place = (prop::bool::weighted(0.3), limit());
+    let own = (any::<bool>(), proptest::num::f64::NORMAL);
+    (0..2usize, key(), key(), of_the_meeting, own, of_the_place).prop_map(
+        |(tenant, idempotency_key, deduplication_key, of_the_meeting, (callback, number), (held, limit))| {
+            let (meeting, platform, remote, in_seconds) = of_the_meeting;
             Op::Create(New {
                 tenant,
                 idempotency_key,
@@ -69,6 +82,8 @@ fn create() -> impl Strategy<Value = Op> {
                 remote,
                 in_seconds,
                 callback,
+                held,
+                limit,
                 number,
             })
         },
@@ -77,8 +92,8 @@ fn create() -> impl Strategy<Value = Op> {
 
 fn move_on() -> impl Strategy<Value = Op> {
     let key = proptest::option::weighted(0.3, 0..20u8);
-    (WHICH, any::<usize>(), prop::bool::weighted(0.1), key)
-        .prop_map(|(which, how, stale, key)| Op::Move(Move { which, how, stale, key }))
+    (WHICH, any::<usize>(), prop::bool::weighted(0.1), key, limit())
+        .prop_map(|(which, how, stale, key, limit)| Op::Move(Move { which, how, stale, key, limit }))
 }
 
 /// Webhooks, both ways.
@@ -109,6 +124,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         3 => (WHICH, prop_oneof![4 => Just(0u64), 1 => Just(1u64)], 0..4u8)
             .prop_map(|(which, fencing_off, key)| Op::Log { which, fencing_off, key }),
         1 => (0..4usize).prop_map(Op::OutboxDone),
+        1 => (0..2u8, prop::bool::weighted(0.2)).prop_map(|(which, stale)| Op::Document { which, stale }),
         1 => (0..12usize).prop_map(Op::Delete),
         3 => prop_oneof![3 => 1..60u64, 1 => 1..5_000u64].prop_map(Op::Advance),
         1 => Just(Op::Reopen),

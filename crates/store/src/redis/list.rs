@@ -1,5 +1,6 @@
 //! Many records: pages, lookups by time, counts.
 
+use muster_redis::cmd;
 use muster_session::{Session, State, TenantId, Timestamp};
 
 use super::filling::Filling;
@@ -24,6 +25,12 @@ pub(super) async fn reached(
     let fill = arguments(|script| script.arg(name).arg(now.as_millis()).arg(limit));
     let found: Vec<Raw> = store.script(&scripts::REACHED, fill).await?;
     found.into_iter().filter_map(|raw| decode(raw).transpose()).collect()
+}
+
+pub(super) async fn count_due(store: &RedisStore, before: Timestamp) -> Result<u64, StoreError> {
+    let mut count = cmd("ZCOUNT");
+    count.arg(store.key(&format!(":at:{DUE}"))).arg("-inf").arg(before.as_millis());
+    Ok(store.link.run(&count).await?)
 }
 
 pub(super) async fn count_by_state(

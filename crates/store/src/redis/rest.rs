@@ -1,12 +1,12 @@
-//! Outbox, logs and API keys.
+//! Outbox, logs, API keys and documents.
 
 use muster_redis::cmd;
 use muster_session::{BotId, Timestamp};
 
 use super::sessions::padded_number;
 use super::{RedisStore, arguments, scripts};
-use crate::codec::{from_json, to_json};
-use crate::{ApiKey, LogEntry, OutboxJob, StoreError};
+use crate::codec::{corrupt, from_json, parse, to_json};
+use crate::{ApiKey, Document, LogEntry, OutboxJob, StoreError};
 
 pub(super) async fn outbox(store: &RedisStore, now: Timestamp, limit: u32) -> Result<Vec<OutboxJob>, StoreError> {
     let fill = arguments(|script| script.arg(now.as_millis()).arg(limit));
@@ -72,4 +72,21 @@ pub(super) async fn keys(store: &RedisStore) -> Result<Vec<ApiKey>, StoreError> 
 
 pub(super) async fn delete_key(store: &RedisStore, hash: &str) -> Result<bool, StoreError> {
     store.script(&scripts::DELETE_KEY, arguments(|script| script.arg(hash))).await
+}
+
+pub(super) async fn document(store: &RedisStore, name: &str) -> Result<Option<Document>, StoreError> {
+    const WHAT: &str = "a document";
+    let found: Option<String> = store.link.run(cmd("HGET").arg(store.key(":documents")).arg(name)).await?;
+    let Some(stored) = found else { return Ok(None) };
+    let (version, body) = stored.split_once(':').ok_or_else(|| corrupt(WHAT, "it has no version"))?;
+    Ok(Some(Document { name: name.to_owned(), version: parse(WHAT, version)?, body: from_json(WHAT, body)? }))
+}
+
+pub(super) async fn put_document(store: &RedisStore, mut document: Document) -> Result<Document, StoreError> {
+    let read = document.version;
+    document.version += 1;
+    let fill =
+        arguments(|script| script.arg(&document.name).arg(read).arg(document.version).arg(to_json(&document.body)));
+    let written: bool = store.script(&scripts::PUT_DOCUMENT, fill).await?;
+    if written { Ok(document) } else { Err(StoreError::Conflict) }
 }

@@ -10,6 +10,9 @@ muster_redis::scripts! {
     PAGE "scripts/page.lua"
     COUNT "scripts/count.lua"
     DELETE "scripts/delete.lua"
+    LOADS "scripts/loads.lua"
+    HELD "scripts/held.lua"
+    HELD_BEFORE "scripts/held_before.lua"
     OUTBOX "scripts/outbox.lua"
     OUTBOX_DONE "scripts/outbox_done.lua"
     LEDGER "scripts/ledger.lua"
@@ -33,4 +36,5 @@ muster_redis::scripts! {
     WORKERS "scripts/workers.lua"
     DRAIN "scripts/drain.lua"
     FORGET "scripts/forget.lua"
+    PUT_DOCUMENT "scripts/put_document.lua"
 }

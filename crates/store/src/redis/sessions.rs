@@ -3,7 +3,7 @@
 use muster_redis::{ScriptInvocation, cmd};
 use muster_session::{BotId, Session, Timestamp, TranscriptId, WorkerId};
 
-use super::{RedisStore, arguments, deliveries, inbox, scripts};
+use super::{RedisStore, arguments, deliveries, inbox, line, scripts};
 use crate::codec::{self, Columns, corrupt, to_json};
 use crate::{Commit, CreateGuard, Created, LeaseRenewal, Renewed, StoreError, addresses};
 
@@ -48,6 +48,7 @@ pub(super) async fn create(store: &RedisStore, commit: Commit, guard: CreateGuar
     session.version = 1;
     let fill = arguments(|script| {
         inbox::argument(script, commit.inbox.as_ref());
+        line::argument(script, &session, commit.place);
         script.arg(session.id.to_string()).arg(session.tenant.as_str()).arg(session.meeting.label.to_lowercase());
         script.arg(padded_time(session.created_at.as_millis())).arg(&session.meeting.key);
         for key in [&guard.idempotency_key, &session.deduplication_key] {
@@ -57,6 +58,10 @@ pub(super) async fn create(store: &RedisStore, commit: Commit, guard: CreateGuar
         consequences(script, &session, &commit)
     });
     let (end, known): (String, Raw) = store.script(&scripts::CREATE, fill).await?;
+    if end == "full" {
+        let taken = known.into_iter().flatten().next().unwrap_or_default();
+        return Err(full(&taken)?);
+    }
     let known = || decode(known).and_then(|known| known.ok_or_else(|| corrupt("a session", "it is not there")));
     match end.as_str() {
         "new" => Ok(Created::New(session)),
@@ -74,6 +79,7 @@ pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Session
     session.version += 1;
     let fill = arguments(|script| {
         inbox::argument(script, commit.inbox.as_ref());
+        line::argument(script, &session, commit.place);
         script.arg(session.id.to_string()).arg(commit.session.version.cast_signed());
         script.arg(optional(commit.lease_seen.map(Timestamp::as_millis)));
         session_arguments(script, &Columns::of(&session));
@@ -84,6 +90,7 @@ pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Session
         "written" => {}
         "missing" => return Err(StoreError::Missing),
         "conflict" => return Err(StoreError::Conflict),
+        "full" => return Err(full(&until)?),
         "seen" => return Err(StoreError::Seen),
         other => return Err(corrupt("the end of a commit", other)),
     }
@@ -91,6 +98,10 @@ pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Session
         lease.until = Timestamp::from_millis(codec::parse("the end of a lease", &until)?);
     }
     Ok(session)
+}
+
+fn full(taken: &str) -> Result<StoreError, StoreError> {
+    Ok(StoreError::Full { taken: codec::parse("a number of places", taken)? })
 }
 
 /// In the order in which the scripts take them.

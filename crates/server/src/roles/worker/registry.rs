@@ -17,6 +17,12 @@ pub(super) async fn keep(backend: &Backend, setup: &WorkerSetup, leases: &Leases
         version: env!("CARGO_PKG_VERSION").to_owned(),
         capacity: setup.config.max_concurrent_bots,
         running: 0,
+        room: setup.config.max_concurrent_bots,
+        cpu_percent: None,
+        memory_percent: None,
+        launch_ms: None,
+        idle_since: None,
+        bots: serde_json::Value::Null,
         simulated: setup.config.simulated,
         started_at: backend.clock.now(),
         seen_at: backend.clock.now(),
@@ -26,6 +32,7 @@ pub(super) async fn keep(backend: &Backend, setup: &WorkerSetup, leases: &Leases
     loop {
         ticks.tick().await;
         record.running = leases.count();
+        record.room = record.capacity.saturating_sub(record.running);
         record.seen_at = backend.clock.now();
         match backend.store.beat(&record).await {
             Ok(true) if !asked.is_cancelled() => {

@@ -4,10 +4,13 @@
 --
 --   :s:BOT               hash of a session: j record, v version, f fencing token, o owner and u end of the lease (runs ahead
 --                        of the record when renewed), x stop requested, s state, t tenant, p platform, q place, c time and
---                        place of creation, i idempotency key, d deduplication key, m meeting key
+--                        place of creation, i idempotency key, d deduplication key, m meeting key,
+--                        h whether it has a place
 --   :list:STATE:TENANT   sessions of a tenant by creation, in all states if STATE is empty
 --   :at:due, :at:lease, :at:deadline, :at:retire   sessions by the time they are looked for at
 --   :count               state to number of sessions
+--   :taken, :held        tenant to places taken, and to sessions that wait in line; none is zero
+--   :line:TENANT         sessions that wait in line by padded time of creation and id
 --   :idempotency:TENANT, :deduplication:TENANT     key to bot
 --   :transcripts, :remotes   transcript and, after the length of its source, id elsewhere to bot; :transcripts:BOT and
 --                        :remotes:BOT those of a bot
@@ -25,6 +28,7 @@
 --   :keys, :keys:order   API keys by their hash, and in order of their making
 --   :lead:NAME            hash of a lead: o owner, u end
 --   :workers, :draining   workers to what they say of themselves, and those that are to take no more bots
+--   :documents           name of a document to its version and body
 --   :seq:NAME            the last number given to a session, job or delivery
 local T = KEYS[1]
 local position = 0
@@ -54,6 +58,37 @@ local function later(a, b) return tonumber(a) >= tonumber(b) and a or b end
 
 local function index(set, at, member)
   if at == '' then redis.call('ZREM', set, member) else redis.call('ZADD', set, at, member) end
+end
+
+local function line(tenant) return T .. ':line:' .. tenant end
+
+-- `created` is the time and place of creation.
+local function place_in_line(bot, created) return string.sub(created, 1, 16) .. ':' .. bot end
+
+-- Adds to a number that is never less than zero, and not there if it is.
+local function add(counts, tenant, change)
+  if change == 0 then return end
+  if redis.call('HINCRBY', T .. counts, tenant, change) <= 0 then redis.call('HDEL', T .. counts, tenant) end
+end
+
+-- Takes what a write does to the places of a tenant, the limit, and whether the session has a place and waits in line then.
+local function take_place() return { change = take(), limit = take(), has = take(), waits = take() } end
+
+-- How many places are taken, if that is why this one is not to be had.
+local function full(place, tenant)
+  if place.change ~= 'take' or place.limit == '' then return nil end
+  local taken = redis.call('HGET', T .. ':taken', tenant) or '0'
+  return tonumber(taken) >= tonumber(place.limit) and taken
+end
+
+local function write_place(place, bot, tenant, created)
+  redis.call('HSET', session_key(bot), 'h', place.has)
+  add(':taken', tenant, place.change == 'take' and 1 or place.change == 'free' and -1 or 0)
+  if place.waits == '1' then
+    add(':held', tenant, redis.call('ZADD', line(tenant), 0, place_in_line(bot, created)))
+  else
+    add(':held', tenant, -redis.call('ZREM', line(tenant), place_in_line(bot, created)))
+  end
 end
 
 -- What a session is read back from.
