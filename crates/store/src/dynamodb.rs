@@ -24,15 +24,17 @@
 //!
 //! # What is read how
 //!
-//! Whatever has a key is read from the table, consistently: records, deliveries of a bot, logs, keys, endpoints, the outbox
-//! (contract 5). Pages of a list, of the ledger and of the inbox, the lookups of the control role, bots with due deliveries and
-//! counts go through indexes, which follow the table by some milliseconds. An index only says which records to look at: each is then read consistently and left out if it
-//! is no longer what the index said. So what is answered is true; what was written a moment ago may be missing, and comes
+//! Whatever has a key is read from the table, consistently: records, deliveries of a bot, logs, keys, endpoints, the outbox,
+//! places and lines of tenants, documents (contract 5). Pages of a list, of the ledger and of the inbox, the lookups of the
+//! control role, bots with due deliveries and counts of sessions go through indexes, which follow the table by some
+//! milliseconds. An index only says which records to look at: each is then read consistently and left out if it is no longer
+//! what the index said. So what is answered is true; what was written a moment ago may be missing, and comes
 //! with the next look. Every index is spread over eight shards, asked side by side and merged, so that no partition takes
 //! all the load.
 //!
 //! Requests that DynamoDB throttles are repeated with growing pauses and counted ([`DynamoStore::throttled`]); so are
-//! transactions that others are in the way of.
+//! transactions that others are in the way of. Whoever takes or frees a place waits for the others of its tenant that do, for
+//! some seconds at most.
 //!
 //! The index by state also has deliveries and webhooks that came in, by tenant and time; that by retirement has webhooks that
 //! came in by age. Their partitions have names of their own, so what looks for sessions does not meet them.

@@ -25,15 +25,16 @@ mod inbox;
 pub mod memory;
 #[cfg(test)]
 mod model;
+mod places;
 pub mod redis;
 
 pub use contract::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryState, DeliveryStatus, Document, KnownWorker,
-    LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page, PlaceChange, Renewed, SessionStore,
-    StoreError, TenantLoad, WorkerRecord,
+    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryState, DeliveryStatus, KnownWorker, LeaseRenewal,
+    LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
 };
 #[cfg(feature = "aws")]
 pub use dynamodb::{DynamoSettings, DynamoStore};
 pub use endpoint::{Disabled, Endpoint, EndpointSecret, addresses};
 pub use inbox::{InboxCount, InboxEntry, InboxOutcome, InboxPage, InboxQuery};
+pub use places::{Document, PlaceChange, TenantLoad};
 pub use redis::RedisStore;

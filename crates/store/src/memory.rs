@@ -4,6 +4,7 @@
 //! listed in an order that differs from run to run. A method never waits, so it is done when it is first polled. What it
 //! holds outlives whoever has it open: a clone is what another process would open.
 
+mod contents;
 mod ledger;
 mod line;
 mod list;
@@ -26,27 +27,12 @@ use crate::{
     InboxEntry, InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry,
     OutboxJob, Page, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
 };
-use ledger::Ledgers;
-use rest::{Documents, Fleet, Logs, Outbox};
-use sessions::Sessions;
-use webhooks::{Endpoints, Inbox};
+use contents::Contents;
 
 /// A [`SessionStore`] in memory. Clones share what is stored.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     contents: Arc<Mutex<Contents>>,
-}
-
-#[derive(Default)]
-struct Contents {
-    sessions: Sessions,
-    outbox: Outbox,
-    ledgers: Ledgers,
-    logs: Logs,
-    fleet: Fleet,
-    endpoints: Endpoints,
-    inbox: Inbox,
-    documents: Documents,
 }
 
 impl MemoryStore {
@@ -64,52 +50,6 @@ impl MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").finish_non_exhaustive()
-    }
-}
-
-impl Contents {
-    fn create(&mut self, mut commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
-        self.is_news(commit.inbox.as_ref())?;
-        let session = commit.session.clone();
-        let created = self.sessions.create(session, commit.place, guard)?;
-        if let Created::New(session) = &created {
-            commit.session = session.clone();
-            self.consequences(commit);
-        }
-        Ok(created)
-    }
-
-    fn commit(&mut self, mut commit: Commit) -> Result<Session, StoreError> {
-        self.is_news(commit.inbox.as_ref())?;
-        let session = self.sessions.commit(commit.session, commit.place, commit.lease_seen)?;
-        commit.session = session.clone();
-        self.consequences(commit);
-        Ok(session)
-    }
-
-    fn is_news(&self, entry: Option<&InboxEntry>) -> Result<(), StoreError> {
-        if entry.is_some_and(|entry| self.inbox.has(&entry.key)) { Err(StoreError::Seen) } else { Ok(()) }
-    }
-
-    /// What belongs to the same write as the record.
-    fn consequences(&mut self, commit: Commit) {
-        let addresses = (commit.session.callback_url.as_ref(), &*commit.endpoints);
-        for event in &commit.events {
-            self.ledgers.add(&commit.session.tenant, event, addresses, commit.now);
-        }
-        self.outbox.add(commit.jobs, commit.now);
-        if let Some(entry) = commit.inbox {
-            self.inbox.receive(entry);
-        }
-    }
-
-    fn delete(&mut self, bot: BotId) -> bool {
-        let there = self.sessions.delete(bot);
-        if there {
-            self.logs.forget(bot);
-            self.ledgers.forget_settled(bot);
-        }
-        there
     }
 }
 

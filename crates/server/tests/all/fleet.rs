@@ -35,16 +35,47 @@ impl Shared {
     #[cfg(feature = "aws")]
     fn aws() -> Option<Self> {
         let (aws, name) = muster_aws::testing::emulator()?;
-        let place = format!("region = \"us-east-1\"\nendpoint_url = \"{}\"\n", aws.endpoint_url.unwrap());
+        let shared = Self::on_aws(&aws.endpoint_url.unwrap(), &name);
+        let (migrated, said) = shared.migrate(&[]);
+        assert!(migrated, "{said}");
+        Some(shared)
+    }
+
+    /// On Amazon's services, made by the CloudFormation template and nothing else; of what it can make, with this for
+    /// compute.
+    #[cfg(feature = "aws")]
+    fn stack(compute: &[&str]) -> Option<Self> {
+        let (aws, name) = muster_aws::testing::emulator()?;
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let made = std::process::Command::new(std::env::var_os("MUSTER_TEST_AWS_PYTHON").unwrap())
+            .args(["tools/stack.py", "deploy/aws/muster.yaml", &name, &format!("Name={name}"), "KeepData=false"])
+            .args(compute)
+            .current_dir(root)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let outputs: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+        assert_eq!((&outputs["QueuePrefix"], &outputs["TableName"]), (&json!(name), &json!(name)));
+        Some(Self::on_aws(&aws.endpoint_url.unwrap(), &name))
+    }
+
+    #[cfg(feature = "aws")]
+    fn on_aws(endpoint_url: &str, name: &str) -> Self {
+        let place = format!("region = \"us-east-1\"\nendpoint_url = \"{endpoint_url}\"\n");
         let backends = format!(
             "[queue]\nkind = \"sqs\"\n{place}prefix = \"{name}\"\n[store]\nkind = \"dynamodb\"\n{place}table = \"{name}\"\n"
         );
-        let shared = Self { backends, dir: tempfile::tempdir().unwrap(), _prefix: None };
-        let file = shared.data("migrate.toml");
-        std::fs::write(&file, shared.config(&shared.data("media"))).unwrap();
-        let migrated = crate::harness::command().args(["migrate", "--config"]).arg(&file).output().unwrap();
-        assert!(migrated.status.success(), "{migrated:?}");
-        Some(shared)
+        Self { backends, dir: tempfile::tempdir().unwrap(), _prefix: None }
+    }
+
+    /// Whether `muster migrate` succeeded, and what it said.
+    #[cfg(feature = "aws")]
+    fn migrate(&self, args: &[&str]) -> (bool, String) {
+        let file = self.data("migrate.toml");
+        std::fs::write(&file, self.config(&self.data("media"))).unwrap();
+        let ran = crate::harness::command().arg("migrate").args(args).arg("--config").arg(&file).output().unwrap();
+        let said = [ran.stdout, ran.stderr].concat();
+        (ran.status.success(), String::from_utf8(said).unwrap())
     }
 
     fn data(&self, name: &str) -> PathBuf {
@@ -78,6 +109,28 @@ async fn normal_call_over_redis() {
 async fn normal_call_over_aws() {
     let Some(shared) = Shared::aws() else { return };
     shared.normal_call().await;
+}
+
+/// The template makes what `muster migrate` would: a call runs on it, and there is nothing left to migrate.
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn normal_call_over_a_cloudformation_stack() {
+    let Some(shared) = Shared::stack(&["ComputeStack=none"]) else { return };
+    shared.normal_call().await;
+    for args in [&["--check"][..], &[]] {
+        let (migrated, said) = shared.migrate(args);
+        assert!(migrated && said.ends_with("  nothing to do\nNothing to do.\n"), "{said}");
+    }
+}
+
+/// With load balancer, services, roles and alarms the stack can be made, too.
+#[cfg(feature = "aws")]
+#[test]
+fn a_cloudformation_stack_with_compute_can_be_made() {
+    let place = ["VpcId=vpc-00000001", "Subnets=subnet-00000001,subnet-00000002"];
+    let Some(shared) = Shared::stack(&["ComputeStack=ecs", "Image=muster:test", place[0], place[1]]) else { return };
+    let (migrated, said) = shared.migrate(&["--check"]);
+    assert!(migrated, "{said}");
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@ pub(super) fn place(session: &Session) -> Option<String> {
     (session.state == State::Queued && session.held).then(|| time_key(session.created_at, session.id))
 }
 
+/// A condition of a tenant's counts.
+const NONE_TAKEN: &str = "attribute_not_exists(taken_n) OR taken_n <= :zero";
+
 /// What one write does to the places of a tenant and to its line.
 pub(super) struct Change {
     pub(super) place: PlaceChange,
@@ -40,7 +43,8 @@ impl Change {
         session.state == State::Queued && session.since < commit.now && (session.held || released)
     }
 
-    /// Answers which write the tenant's counts are, if they change. `waits` after it?
+    /// `waits` says whether the session waits in line after the write. Answers which write the tenant's counts are, if they
+    /// are in it.
     pub(super) fn write(&self, writes: &mut Writes<'_>, session: &Session, waits: bool) -> Option<usize> {
         let (tenant, key) = (&session.tenant, Key::in_line(&session.tenant, session.created_at, session.id));
         let held = match (self.waited, waits) {
@@ -61,7 +65,10 @@ impl Change {
             // What is not there is not less.
             PlaceChange::Take { limit: Some(0) } => (1, "taken_n < :limit", Some(0)),
             PlaceChange::Take { limit } => (1, "attribute_not_exists(taken_n) OR taken_n < :limit", limit),
-            PlaceChange::Free if self.none_taken => (0, "attribute_not_exists(taken_n) OR taken_n <= :zero", None),
+            PlaceChange::Free if self.none_taken && held == 0 => {
+                return Some(writes.require(Key::load(tenant), NONE_TAKEN, vec![(":zero", n(0))]));
+            }
+            PlaceChange::Free if self.none_taken => (0, NONE_TAKEN, None),
             PlaceChange::Free => (-1, "taken_n > :zero", None),
         };
         let mut values =
@@ -79,7 +86,7 @@ impl Change {
         let taken = stored.map_or(0, |stored| count(stored, "taken_n"));
         match self.place {
             PlaceChange::Take { .. } if !refusal.passes() => return Err(StoreError::Full { taken }),
-            PlaceChange::Free => self.none_taken = taken == 0,
+            PlaceChange::Free => self.none_taken = !self.none_taken,
             PlaceChange::Take { .. } | PlaceChange::Keep => {}
         }
         Ok(())

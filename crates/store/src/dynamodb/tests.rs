@@ -12,6 +12,7 @@ use muster_session::Input;
 use serde_json::json;
 
 use super::*;
+use crate::PlaceChange;
 use crate::conformance::Fixture;
 use crate::conformance::samples::{
     acquire, at, create, creation, done, joining, moved, new_session, queued, renamed, step,
@@ -203,6 +204,37 @@ async fn a_transaction_that_others_are_in_the_way_of_is_tried_again() {
     let (_, store) = scripted(std::iter::repeat_n((400, conflict), 100));
     let given_up = store.create(queued("t", at(0)), CreateGuard::default()).await;
     assert!(matches!(&given_up, Err(StoreError::Unavailable { .. })), "{given_up:?}");
+}
+
+fn cancelled(reasons: &str) -> String {
+    format!(
+        r#"{{"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "message": "x",
+            "CancellationReasons": [{reasons}]}}"#
+    )
+}
+
+/// Many bots of one tenant at once are no conflict of any of them.
+#[tokio::test]
+async fn those_that_take_a_place_wait_for_each_other_but_not_for_ever() {
+    let take = || Commit { place: PlaceChange::Take { limit: Some(3) }, ..queued("t", at(0)) };
+    let create = async |store: &DynamoStore| store.create(take(), CreateGuard::default()).await;
+    let contended = cancelled(r#"{"Code": "None"}, {"Code": "TransactionConflict", "Message": "x"}"#);
+    let conflicts = |count| std::iter::repeat_n((400, contended.as_str()), count);
+    let (script, store) = scripted(conflicts(15).chain([(200, "{}")]));
+    let created = create(&store).await.unwrap();
+    assert!(matches!(created, Created::New(_)), "{created:?}");
+    assert_eq!(script.asked().len(), 16, "longer than for anything else");
+    let (_, store) = scripted(conflicts(100));
+    let given_up = create(&store).await;
+    assert!(matches!(&given_up, Err(StoreError::Unavailable { .. })), "{given_up:?}");
+    // Somebody is writing something else of it: what that is decides.
+    let full = r#"{"Code": "ConditionalCheckFailed", "Message": "x", "Item": {"taken_n": {"N": "3"}}}"#;
+    let busy = cancelled(&format!(r#"{{"Code": "TransactionConflict", "Message": "x"}}, {full}"#));
+    let refused = cancelled(&format!(r#"{{"Code": "None"}}, {full}"#));
+    let (script, store) = scripted([(400, busy.as_str()), (400, refused.as_str())]);
+    let answer = create(&store).await;
+    assert!(matches!(&answer, Err(StoreError::Full { taken: 3 })), "{answer:?}");
+    assert_eq!(script.asked().len(), 2);
 }
 
 #[tokio::test]

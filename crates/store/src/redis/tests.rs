@@ -8,13 +8,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use muster_redis::testing::Prefix;
 use muster_redis::{OpenError, cmd};
-use muster_session::TenantId;
+use muster_session::{Session, TenantId};
 
 use super::RedisStore;
 use crate::conformance::Fixture;
 use crate::conformance::samples::{at, create, creation, done, joining, new_session, queued};
 use crate::model::{self, Backend};
-use crate::{Commit, CreateGuard, DeliveryStatus, ListQuery, LogEntry, SessionStore, StoreError};
+use crate::{
+    Commit, CreateGuard, DeliveryStatus, ListQuery, LogEntry, PlaceChange, SessionStore, StoreError, TenantLoad,
+};
 
 #[async_trait]
 impl Fixture for Prefix {
@@ -56,11 +58,15 @@ async fn what_is_deleted_leaves_no_key_behind() {
     store.create(creation(new, at(0)), guard).await.unwrap();
     done(&store, at(0)).await;
     let held = joining(&store, "w", at(0)).await;
+    create(&store, Commit { place: PlaceChange::Take { limit: None }, ..queued("t", at(0)) }).await;
+    let (waits, outcome) = Session::create_held(new_session("t"), at(0));
+    create(&store, Commit::new(waits, outcome, at(0))).await;
+    assert_eq!(store.loads().await.unwrap(), [TenantLoad { tenant: TenantId::new("t"), taken: 1, held: 1 }]);
     let line = LogEntry { kind: "chat".into(), key: "1".into(), at: at(1), data: serde_json::json!(1) };
     store.append_log(held.id, held.fencing, &[line]).await.unwrap();
     let sessions =
         store.list(&TenantId::new("t"), &ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap().sessions;
-    assert_eq!(sessions.len(), 3);
+    assert_eq!(sessions.len(), 5);
     for session in sessions {
         assert!(store.delete(session.id).await.unwrap());
         for delivery in store.deliveries(session.id).await.unwrap() {
