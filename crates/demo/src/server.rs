@@ -178,6 +178,8 @@ fn config(setup: &Setup<'_>) -> anyhow::Result<String> {
     let allowed = vec![toml::Value::from("127.0.0.0/8")];
     config.insert("hooks".to_owned(), table(vec![("allow_private", toml::Value::Array(allowed))]));
     config.insert("sandbox".to_owned(), table(vec![("enabled", true.into()), ("lan", setup.lan.into())]));
+    // What a bot takes in our own meetings: the demo is not to wait until other programs have left room for more.
+    config.insert("worker".to_owned(), table(vec![("bot_memory", "400MB".into()), ("bot_cpu", 0.5.into())]));
     if let Some(whisper) = setup.whisper {
         let pairs = vec![
             ("url", whisper.url.as_str().into()),

@@ -147,14 +147,22 @@ impl Held {
         self.recent.iter().copied().fold(Cost::default(), Cost::max)
     }
 
+    fn is_settled(&self, now: Timestamp) -> bool {
+        self.measured >= RECENT && now.since(self.since) >= SETTLED
+    }
+
+    /// What is held. Memory is what a bot once had, as it will want it again; of cores, which are shared, it is what it had on
+    /// average, and the rush of its launch counts for nothing.
     fn cost(&self, now: Timestamp) -> Cost {
-        let settled = self.measured >= RECENT && now.since(self.since) >= SETTLED;
-        let peak = self.peak();
-        match settled {
-            // Neither of these is measured by bot.
-            true => Cost { descriptors: self.reserved.descriptors, shm_bytes: self.reserved.shm_bytes, ..peak },
-            false => self.reserved.max(peak),
+        let memory_bytes = self.peak().memory_bytes;
+        match self.is_settled(now) {
+            true => Cost { memory_bytes, cpu_millis: self.mean_cpu(), ..self.reserved },
+            false => Cost { memory_bytes: memory_bytes.max(self.reserved.memory_bytes), ..self.reserved },
         }
+    }
+
+    fn mean_cpu(&self) -> u64 {
+        self.recent.iter().map(|cost| cost.cpu_millis).fold(0, u64::saturating_add) / RECENT as u64
     }
 }
 
@@ -242,6 +250,12 @@ impl<Key: Ord + Copy> Admission<Key> {
     /// How many more bots of this cost fit.
     #[must_use]
     pub fn room(&self, cost: Cost, now: Timestamp) -> u32 {
+        self.binding(cost, now).0
+    }
+
+    /// How many more bots of this cost fit, and which limit binds.
+    #[must_use]
+    pub fn binding(&self, cost: Cost, now: Timestamp) -> (u32, Limit) {
         let used = self.used(now);
         let budget = Budget {
             slots: self.budget.slots.saturating_sub(u32::try_from(self.held.len()).unwrap_or(u32::MAX)),
@@ -250,12 +264,19 @@ impl<Key: Ord + Copy> Admission<Key> {
             descriptors: self.budget.descriptors.saturating_sub(used.descriptors),
             shm_bytes: self.budget.shm_bytes.saturating_sub(used.shm_bytes),
         };
-        let by_budget = budget.fits(cost).0;
+        let by_budget = budget.fits(cost);
         let by_machine = self.available.map_or(u64::MAX, |(left, keep)| {
             let free = left.saturating_sub(keep).saturating_sub(self.promised(now));
             free.checked_div(cost.memory_bytes).unwrap_or(u64::MAX)
         });
-        by_budget.min(u32::try_from(by_machine).unwrap_or(u32::MAX))
+        let by_machine = u32::try_from(by_machine).unwrap_or(u32::MAX);
+        if by_machine < by_budget.0 { (by_machine, Limit::Available) } else { by_budget }
+    }
+
+    /// Whether what is held for a bot is what it was measured to use.
+    #[must_use]
+    pub fn is_settled(&self, key: Key, now: Timestamp) -> bool {
+        self.held.get(&key).is_some_and(|held| held.is_settled(now))
     }
 
     /// The bots that use more than one may.

@@ -23,6 +23,21 @@ impl Cost {
     /// What to plan with before anything was measured: 1.5 GB and one core.
     pub const PLANNED: Self = Self { memory_bytes: 1_500_000_000, cpu_millis: 1_000, descriptors: 16, shm_bytes: 0 };
 
+    /// The smaller one of each.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.min(other.memory_bytes),
+            cpu_millis: self.cpu_millis.min(other.cpu_millis),
+            descriptors: self.descriptors.min(other.descriptors),
+            shm_bytes: self.shm_bytes.min(other.shm_bytes),
+        }
+    }
+
+    /// What a bot that captures sound was measured to use in Chromium's headless shell, with some to spare; docs/capacity.md
+    /// says how.
+    pub const MEASURED: Self = Self { memory_bytes: 250_000_000, cpu_millis: 250, descriptors: 16, shm_bytes: 0 };
+
     /// The larger one of each.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
@@ -63,7 +78,20 @@ impl Quantile {
     pub fn record(&mut self, value: u64) {
         let count = self.counts.entry(bucket(value)).or_default();
         *count = count.saturating_add(1);
-        if self.samples() > WINDOW {
+        self.fade();
+    }
+
+    /// Adds all samples of another one.
+    pub fn add(&mut self, other: &Self) {
+        for (bucket, count) in &other.counts {
+            let own = self.counts.entry(*bucket).or_default();
+            *own = own.saturating_add(*count);
+        }
+        self.fade();
+    }
+
+    fn fade(&mut self) {
+        while self.samples() > WINDOW {
             self.counts.retain(|_, count| {
                 *count /= 2;
                 *count > 0
@@ -87,14 +115,6 @@ impl Quantile {
             seen = seen.saturating_add(*count);
             (seen >= wanted).then(|| upper(*bucket))
         })
-    }
-
-    /// Takes over what another one knows, as far as it knows more.
-    pub fn merge(&mut self, other: &Self) {
-        for (bucket, count) in &other.counts {
-            let own = self.counts.entry(*bucket).or_default();
-            *own = (*own).max(*count);
-        }
     }
 }
 
@@ -163,13 +183,19 @@ impl CostBook {
         })
     }
 
-    /// Takes over what another book knows, as far as it knows more.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds everything that was measured for another book.
+    pub fn add(&mut self, other: &Self) {
         for (kind, theirs) in &other.kinds {
             let ours = self.kinds.entry(kind.clone()).or_default();
-            ours.memory_bytes.merge(&theirs.memory_bytes);
-            ours.cpu_millis.merge(&theirs.cpu_millis);
+            ours.memory_bytes.add(&theirs.memory_bytes);
+            ours.cpu_millis.add(&theirs.cpu_millis);
         }
+    }
+
+    /// True if nothing was measured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
     }
 
     fn learned(&self, kind: &str, declared: Cost) -> Option<Cost> {
@@ -203,6 +229,24 @@ mod tests {
         assert_eq!(learned.descriptors, Cost::PLANNED.descriptors, "not measured");
         assert_eq!(book.cost("teams/audio", Cost::PLANNED), Cost::PLANNED);
         assert_eq!(book.highest(Cost::PLANNED), learned);
+    }
+
+    #[test]
+    fn what_others_measured_is_added_and_fades_all_the_same() {
+        let mut book = CostBook::default();
+        let cost = |memory_bytes| Cost { memory_bytes, cpu_millis: 10, ..Cost::default() };
+        for _ in 0..WINDOW {
+            book.record("zoom/audio", cost(900_000_000));
+        }
+        for _ in 0..8 {
+            let mut fresh = CostBook::default();
+            (0..WINDOW / 2).for_each(|_| fresh.record("zoom/audio", cost(100_000_000)));
+            book.add(&fresh);
+        }
+        let learned = book.cost("zoom/audio", Cost::PLANNED);
+        assert!(learned.memory_bytes < 106_000_000, "what was once much is forgotten: {learned:?}");
+        let samples = book.known(Cost::PLANNED).map(|(_, _, samples)| samples).max();
+        assert!(samples <= Some(WINDOW), "{samples:?}");
     }
 
     #[test]

@@ -112,12 +112,53 @@ impl<Tenant: Ord + Clone> Line<Tenant> {
         before + others.map(|(other, share)| share.ahead_of(rank, other < tenant)).sum::<u64>()
     }
 
+    /// What the bot of this tenant can expect that waits in line with `before` of its own in front. `running` bots are with a
+    /// worker, the other ones that have a place are in the queue; calls take `stay`.
+    #[must_use]
+    pub fn outlook(&self, tenant: &Tenant, before: u64, running: u64, stay: Duration) -> Outlook {
+        let ahead = self.queued(running) + self.ahead_of(tenant, before);
+        let of_fleet = wait(ahead, self.capacity.saturating_sub(running), self.capacity, stay);
+        let own = self.tenants.get(tenant).and_then(|own| own.limit.map(|limit| (own.taken, limit)));
+        let of_own =
+            own.map_or(Some(Duration::ZERO), |(taken, limit)| wait(before, limit.saturating_sub(taken), limit, stay));
+        Outlook { ahead, eta: of_fleet.zip(of_own).map(|(fleet, own)| fleet.max(own)) }
+    }
+
+    /// The same for one that is in the queue, at the worst: nobody knows who of those there is first.
+    #[must_use]
+    pub fn outlook_queued(&self, running: u64, stay: Duration) -> Outlook {
+        let ahead = self.queued(running).saturating_sub(1);
+        Outlook { ahead, eta: wait(ahead, self.capacity.saturating_sub(running), self.capacity, stay) }
+    }
+
+    fn queued(&self, running: u64) -> u64 {
+        self.tenants.values().map(|share| share.taken).sum::<u64>().saturating_sub(running)
+    }
+
     /// Bots in line that are kept there by the size of the fleet alone: more workers would run them.
     #[must_use]
     pub fn wanting(&self) -> u64 {
         let wanting =
             |share: &Share| share.limit.map_or(share.held, |limit| share.held.min(limit.saturating_sub(share.taken)));
         self.tenants.values().map(wanting).sum()
+    }
+}
+
+/// What a bot that waits can expect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outlook {
+    /// So many bots get to a worker first.
+    pub ahead: u64,
+    /// It gets there after this time, at a guess; none if nobody can say, as there are no workers.
+    pub eta: Option<Duration>,
+}
+
+/// Until the place comes that `ahead` others do not take: `free` there are now, of `places`.
+fn wait(ahead: u64, free: u64, places: u64, stay: Duration) -> Option<Duration> {
+    match ahead.checked_sub(free) {
+        None => Some(Duration::ZERO),
+        Some(_) if places == 0 => None,
+        Some(ahead) => Some(eta(ahead, places, stay)),
     }
 }
 

@@ -9,6 +9,9 @@ use std::time::Duration;
 use muster_session::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// By [need](Rule::Need), workers stay that were needed in so many cooldowns, or up to twice as many.
+const SPAN: u32 = 4;
+
 /// When to have more workers, and when fewer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Thresholds {
@@ -94,6 +97,15 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// With the same bounds, by what is needed: workers are there before scheduled bots set out, and go when neither those that run
+    /// nor those that come need them.
+    #[must_use]
+    pub fn predictive(bounds: Self) -> Self {
+        Self { rule: Rule::Need, prescale: true, ..bounds }
+    }
+}
+
 /// One worker, as it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WorkerSignal {
@@ -140,6 +152,34 @@ pub struct Memory {
     pub out_at: Option<Timestamp>,
     /// When fewer were.
     pub in_at: Option<Timestamp>,
+    /// Workers that were needed lately.
+    #[serde(default)]
+    pub needed: Needed,
+}
+
+/// Most workers that were needed in this span of time and in the one before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Needed {
+    /// When this span began.
+    since: Option<Timestamp>,
+    now: u32,
+    before: u32,
+}
+
+impl Needed {
+    /// Takes note of what is needed; spans are `span` long.
+    fn note(self, need: u32, span: Duration, now: Timestamp) -> Self {
+        match self.since {
+            Some(since) if now.since(since) < span => Self { now: self.now.max(need), ..self },
+            // Nothing was seen for a whole span.
+            Some(since) if now.since(since) >= span * 2 => Self { since: Some(now), now: need, before: need },
+            _ => Self { since: Some(now), now: need, before: self.now },
+        }
+    }
+
+    fn most(self) -> u32 {
+        self.now.max(self.before)
+    }
 }
 
 /// What moved the number, or held it.
@@ -310,6 +350,7 @@ impl Policy {
         let due = if self.prescale { due } else { 0 };
         let base = memory.desired.unwrap_or(fleet.workers);
         let need = fleet.workers_for(fleet.running + waiting.bots + due + u64::from(self.idle_slots));
+        let memory = Memory { needed: memory.needed.note(need, self.cooldown * SPAN, now), ..memory };
         if base < self.min_workers || base > self.max_workers {
             let desired = base.max(need).clamp(self.min_workers, self.max_workers);
             return changed(base, desired, Reason::Bounds, memory, now);
@@ -375,6 +416,8 @@ impl Policy {
         let stay = |reason| Decision { desired: base, reason, memory: Memory { desired: Some(base), ..memory } };
         let idle_slots = u64::from(self.idle_slots);
         let floor = fleet.workers_for(fleet.running + waiting.bots + due + idle_slots).max(self.min_workers);
+        // By need alone a fleet would follow every call that ends.
+        let floor = if self.rule == Rule::Need { floor.max(memory.needed.most()) } else { floor };
         if !self.is_quiet(fleet, waiting, floor, base) {
             return stay(Reason::Steady);
         }

@@ -26,6 +26,33 @@ pub fn sets_out(join_at: Timestamp, learned: Option<Duration>, bot: BotId) -> Ti
     join_at - lead(learned, bot)
 }
 
+/// Who has a time to be there up to this one may have to set out now; nobody else has to be looked at.
+#[must_use]
+pub fn horizon(now: Timestamp, learned: Option<Duration>) -> Timestamp {
+    now + (learned.unwrap_or(FIRST_LEAD) + SPREAD).min(LONGEST_LEAD)
+}
+
+/// How many set out now, the earliest first, where too many have their time at once to look at each. Of `all` up to the
+/// [`horizon`], `near` are the times of the first. It is as many as would set out by themselves if each drew a part of the
+/// spread, so they are as even; who sets out next is seen after `tick`.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of sessions"
+)]
+pub fn crowd(near: &[Timestamp], all: u64, learned: Option<Duration>, now: Timestamp, tick: Duration) -> u64 {
+    let latest = learned.unwrap_or(FIRST_LEAD).min(LONGEST_LEAD);
+    let odds = |join_at: Timestamp| {
+        let left = (join_at - latest).since(now);
+        if left <= tick { 1.0 } else { tick.as_secs_f64() / left.as_secs_f64() }
+    };
+    let seen: f64 = near.iter().copied().map(odds).sum();
+    let behind = all.saturating_sub(near.len() as u64) as f64;
+    (seen + behind * near.last().copied().map_or(0.0, odds)).ceil() as u64
+}
+
 /// Of the spread, by the random part of its id: the same every time.
 fn jitter(bot: BotId) -> Duration {
     let random = u32::try_from(bot.as_uuid().as_u128() & u128::from(u32::MAX)).unwrap_or_default();
@@ -49,6 +76,38 @@ mod tests {
         assert!(starts.iter().all(|start| *start >= at - Duration::from_secs(18)));
         let (first, last) = (starts.iter().min().unwrap(), starts.iter().max().unwrap());
         assert!(last.since(*first) > Duration::from_secs(9), "{first} to {last}");
+    }
+
+    /// How many of these set out at each look, by [`crowd`] alone.
+    fn starts(mut joins: Vec<Timestamp>, from: Timestamp, looks: u32) -> Vec<usize> {
+        const TICK: Duration = Duration::from_millis(500);
+        let learned = Some(Duration::from_secs(8));
+        joins.sort_unstable();
+        let look = |look| {
+            let now = from + TICK * look;
+            let all = joins.partition_point(|join_at| *join_at <= horizon(now, learned));
+            let count = usize::try_from(crowd(&joins[..all.min(256)], all as u64, learned, now, TICK)).unwrap();
+            let gone: Vec<Timestamp> = joins.drain(..count.min(all)).collect();
+            assert!(
+                gone.iter().all(|join_at| sets_out(*join_at, learned, bot(u128::from(u32::MAX))) <= now),
+                "not too early"
+            );
+            assert!(joins.first().is_none_or(|join_at| now < *join_at - Duration::from_secs(8)), "nor too late");
+            gone.len()
+        };
+        (0..looks).map(look).collect()
+    }
+
+    #[test]
+    fn a_crowd_sets_out_evenly_and_in_time() {
+        let at = Timestamp::from_millis(1_000_000_000);
+        let starts_at_once = starts(vec![at; 5_000], at - Duration::from_secs(18), 22);
+        assert_eq!(starts_at_once.iter().sum::<usize>(), 5_000);
+        assert!(starts_at_once[..19].iter().all(|count| (200..=300).contains(count)), "{starts_at_once:?}");
+        // A steady flow goes on as it comes.
+        let flow = (0..6_000).map(|i| at + Duration::from_millis(i * 10)).collect();
+        let starts = starts(flow, at - Duration::from_secs(18), 100);
+        assert!(starts[30..].iter().all(|count| (20..=90).contains(count)), "{starts:?}");
     }
 
     #[test]

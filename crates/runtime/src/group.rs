@@ -89,18 +89,20 @@ impl Group {
 
     /// Remembers who left the process group, as long as family ties can be seen.
     pub(crate) fn look(&mut self) {
-        let table = table();
-        let outside: Vec<Proc> = self
-            .related(&table)
-            .into_iter()
-            .filter(|p| table.get(&p.pid).is_some_and(|stat| !self.has(stat)))
-            .collect();
-        self.strayed = outside.into_iter().collect();
+        self.look_at(&ProcessTable::read());
+    }
+
+    /// The same in a table that was read before. Answers everybody who is seen.
+    pub(crate) fn look_at(&mut self, ProcessTable(table): &ProcessTable) -> HashSet<Proc> {
+        let related = self.related(table);
+        let outside = |p: &&Proc| table.get(&p.pid).is_some_and(|stat| !self.has(stat));
+        self.strayed = related.iter().filter(outside).copied().collect();
+        related
     }
 
     /// Every living process of the bot.
     pub(crate) fn members(&self) -> HashSet<Proc> {
-        let table = table();
+        let ProcessTable(table) = ProcessTable::read();
         let mut found = self.related(&table);
         let mut marked: Vec<Proc> = table
             .values()
@@ -189,14 +191,22 @@ fn identity(stat: &Stat) -> Proc {
     Proc { pid: stat.pid, start: stat.starttime }
 }
 
-/// Every living process but this one.
-fn table() -> HashMap<i32, Stat> {
-    let own = std::process::id();
-    let Ok(all) = all_processes() else { return HashMap::new() };
-    all.filter_map(|process| process.and_then(|p| p.stat()).ok())
-        .filter(|stat| alive(stat) && u32::try_from(stat.pid) != Ok(own))
-        .map(|stat| (stat.pid, stat))
-        .collect()
+/// Every living process but this one, at one moment.
+#[derive(Debug)]
+pub struct ProcessTable(HashMap<i32, Stat>);
+
+impl ProcessTable {
+    /// Reads `/proc`; blocks. Empty if that may not be read.
+    #[must_use]
+    pub fn read() -> Self {
+        let own = std::process::id();
+        let Ok(all) = all_processes() else { return Self(HashMap::new()) };
+        let table = all
+            .filter_map(|process| process.and_then(|p| p.stat()).ok())
+            .filter(|stat| alive(stat) && u32::try_from(stat.pid) != Ok(own))
+            .map(|stat| (stat.pid, stat));
+        Self(table.collect())
+    }
 }
 
 /// Adds everything below `next` to `found`.

@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::escalate::Phase;
 use crate::group::Group;
-use crate::measure::{self, Usage};
+use crate::measure::{self, Meter, Usage};
 use crate::supervise::Order;
 
 /// How a bot process ended.
@@ -22,6 +22,9 @@ pub struct Exit {
     pub by: EndedBy,
     /// Processes that it left behind and that had to be killed.
     pub leaked: Vec<i32>,
+    /// The kernel killed it, or something of it, because it took more memory than its [`Confinement`](crate::Confinement)
+    /// allows.
+    pub out_of_memory: bool,
 }
 
 /// Who ended a bot process.
@@ -103,7 +106,7 @@ impl BotHandle {
         match self.exit.wait_for(Option::is_some).await.map(|exit| exit.clone()) {
             Ok(Some(exit)) => exit,
             // The runtime is going down, and the supervision with it has killed the group.
-            Ok(None) | Err(_) => Exit { status: None, by: EndedBy::Kill, leaked: Vec::new() },
+            Ok(None) | Err(_) => Exit { status: None, by: EndedBy::Kill, leaked: Vec::new(), out_of_memory: false },
         }
     }
 
@@ -123,6 +126,12 @@ impl BotHandle {
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.group.pid().unwrap_or_default()
+    }
+
+    /// What measures it, for somebody else to read.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        Meter { group: self.group.clone() }
     }
 
     /// What the bot and its children cost. Reads `/proc` on a blocking thread.

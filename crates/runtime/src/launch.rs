@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use crate::confine::{self, Cell, Confinement};
 use crate::escalate::Phase;
 use crate::group::{Group, MARK, Proc};
 use crate::handle::{BotHandle, Exit, Status};
@@ -39,6 +40,8 @@ pub struct Launcher {
     pub launch_deadline: Duration,
     /// Each bot gets a directory of its own in here, named after it, for as long as it runs.
     pub state_dir: PathBuf,
+    /// Each bot gets a control group of its own, if there can be any.
+    pub confinement: Option<Confinement>,
 }
 
 /// Why there is no bot. Nothing of it is left.
@@ -102,7 +105,7 @@ impl Launcher {
             }
         };
         let tail = Tail::default();
-        let (mut handle, ready) = supervise(spec, child, home, tail.clone());
+        let (mut handle, ready) = self.supervise(spec, child, home, tail.clone());
         match tokio::time::timeout(self.launch_deadline, ready).await {
             Ok(Ok(())) => Ok(handle),
             Ok(Err(_)) => {
@@ -133,6 +136,73 @@ impl Launcher {
             .kill_on_drop(true)
             .spawn()
     }
+
+    /// Starts everything that attends to a child. The receiver says when it is ready, or is closed with its output.
+    fn supervise(
+        &self,
+        spec: &BotSpec,
+        mut child: Child,
+        home: Home,
+        tail: Tail,
+    ) -> (BotHandle, oneshot::Receiver<()>) {
+        let pid =
+            child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a child that was not waited for has a number");
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let stdin = stdin.expect("stdin is piped");
+        let stdout = stdout.expect("stdout is piped");
+        let stderr = stderr.expect("stderr is piped");
+
+        // Before it is told what to do: it has no children yet.
+        confine::offer(pid);
+        let cell = self.confinement.as_ref().and_then(|confinement| confined(confinement, &home, pid));
+        let leader = Proc::of_child(pid);
+        if let Err(error) = home.write_record(leader) {
+            tracing::warn!(bot = %spec.bot, %error, "a bot's process could not be recorded; its mark remains");
+        }
+        let group = Group::new(Some(leader), home.mark().to_owned());
+        let (lines, waiting_lines) = mpsc::channel(WAITING_LINES);
+        let _ = lines.try_send(first_line(spec, &home));
+        let (ready, is_ready) = oneshot::channel();
+        let (closed, output) = oneshot::channel();
+        let (reports, waiting_reports) = mpsc::channel(WAITING_REPORTS);
+        let (orders, waiting_orders) = mpsc::unbounded_channel();
+        let now = Instant::now();
+        let (status, status_seen) = watch::channel(Status { phase: Phase::Running, since: now, due: None });
+        let (exit, exit_seen) = watch::channel(None);
+
+        let reader = AbortOnDropHandle::new(tokio::spawn(read(spec.bot, stdout, ready, reports, closed)));
+        let supervision = Supervision {
+            bot: spec.bot,
+            child,
+            remains: Remains { group: group.clone(), home, cell, reaped: false, settled: false },
+            orders: waiting_orders,
+            lines,
+            writer: AbortOnDropHandle::new(tokio::spawn(supervise::write(stdin, waiting_lines))),
+            logs: AbortOnDropHandle::new(tokio::spawn(output::logs(spec.bot, stderr, tail))),
+            output,
+            status,
+            exit,
+        };
+        // Not owned by the handle: dropping the handle is the order to kill, and this task carries it out. It ends within
+        // seconds of that, and when the runtime ends first, what it owns is ended by its drop.
+        tokio::spawn(supervision.run());
+        let handle = BotHandle {
+            group,
+            orders,
+            reports: waiting_reports,
+            status: status_seen,
+            exit: exit_seen,
+            _reader: reader,
+        };
+        (handle, is_ready)
+    }
+}
+
+/// A bot that cannot be confined is measured all the same.
+fn confined(confinement: &Confinement, home: &Home, pid: i32) -> Option<Cell> {
+    Cell::confine(confinement, home.mark(), pid)
+        .inspect_err(|error| tracing::warn!(bot = home.mark(), %error, "a bot has no control group of its own"))
+        .ok()
 }
 
 /// The few variables a bot needs. Credentials of the object store are found in the environment by its client.
@@ -140,50 +210,6 @@ fn environment(storage: &Url) -> Vec<(OsString, OsString)> {
     let s3 = storage.scheme() == "s3";
     let wanted = |name: &str| ENVIRONMENT.contains(&name) || (s3 && name.starts_with("AWS_"));
     std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(wanted)).collect()
-}
-
-/// Starts everything that attends to a child. The receiver says when it is ready, or is closed with its output.
-fn supervise(spec: &BotSpec, mut child: Child, home: Home, tail: Tail) -> (BotHandle, oneshot::Receiver<()>) {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a child that was not waited for has a number");
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let stdin = stdin.expect("stdin is piped");
-    let stdout = stdout.expect("stdout is piped");
-    let stderr = stderr.expect("stderr is piped");
-
-    let leader = Proc::of_child(pid);
-    if let Err(error) = home.write_record(leader) {
-        tracing::warn!(bot = %spec.bot, %error, "a bot's process could not be recorded; its mark remains");
-    }
-    let group = Group::new(Some(leader), home.mark().to_owned());
-    let (lines, waiting_lines) = mpsc::channel(WAITING_LINES);
-    let _ = lines.try_send(first_line(spec, &home));
-    let (ready, is_ready) = oneshot::channel();
-    let (closed, output) = oneshot::channel();
-    let (reports, waiting_reports) = mpsc::channel(WAITING_REPORTS);
-    let (orders, waiting_orders) = mpsc::unbounded_channel();
-    let now = Instant::now();
-    let (status, status_seen) = watch::channel(Status { phase: Phase::Running, since: now, due: None });
-    let (exit, exit_seen) = watch::channel(None);
-
-    let reader = AbortOnDropHandle::new(tokio::spawn(read(spec.bot, stdout, ready, reports, closed)));
-    let supervision = Supervision {
-        bot: spec.bot,
-        child,
-        remains: Remains { group: group.clone(), home, reaped: false, settled: false },
-        orders: waiting_orders,
-        lines,
-        writer: AbortOnDropHandle::new(tokio::spawn(supervise::write(stdin, waiting_lines))),
-        logs: AbortOnDropHandle::new(tokio::spawn(output::logs(spec.bot, stderr, tail))),
-        output,
-        status,
-        exit,
-    };
-    // Not owned by the handle: dropping the handle is the order to kill, and this task carries it out. It ends within
-    // seconds of that, and when the runtime ends first, what it owns is ended by its drop.
-    tokio::spawn(supervision.run());
-    let handle =
-        BotHandle { group, orders, reports: waiting_reports, status: status_seen, exit: exit_seen, _reader: reader };
-    (handle, is_ready)
 }
 
 async fn read(

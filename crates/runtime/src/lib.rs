@@ -10,17 +10,21 @@
 //!
 //! [`BotSpec`]: muster_session::protocol::BotSpec
 
+mod confine;
 mod escalate;
 mod group;
 mod handle;
 mod home;
 mod launch;
 pub mod limits;
+pub mod machine;
 pub mod measure;
 mod output;
 mod supervise;
 
+pub use confine::Confinement;
 pub use escalate::Phase;
+pub use group::ProcessTable;
 pub use handle::{BotHandle, EndedBy, Exit, Status};
 pub use home::sweep_strays;
 pub use launch::{LaunchError, Launcher};

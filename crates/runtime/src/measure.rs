@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use procfs::process::{MemoryMaps, Process};
 
+use crate::group::{Group, ProcessTable};
+
 /// What a set of processes uses, as far as it may be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -18,6 +20,19 @@ pub struct Usage {
     pub fds: u64,
     /// Living processes.
     pub processes: u32,
+}
+
+/// Measures one bot, again and again. Holds nothing of it: it may be over.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    pub(crate) group: Group,
+}
+
+impl Meter {
+    /// What the bot's processes use that are in a table read just now. Blocks.
+    pub fn read(&mut self, table: &ProcessTable) -> Usage {
+        usage(self.group.look_at(table).into_iter().map(|process| process.pid))
+    }
 }
 
 /// Adds up the living ones of these processes. Reads `/proc`: some tens of microseconds each, more for large ones.

@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::confine::Cell;
 use crate::escalate::{Escalation, Phase, Send};
 use crate::group::{Cleared, Group};
 use crate::handle::{EndedBy, Exit, Status};
@@ -38,6 +39,8 @@ pub(crate) enum Order {
 pub(crate) struct Remains {
     pub(crate) group: Group,
     pub(crate) home: Home,
+    /// Its control group, if it has one.
+    pub(crate) cell: Option<Cell>,
     /// The leader was waited for: its number means nothing any more.
     pub(crate) reaped: bool,
     pub(crate) settled: bool,
@@ -52,7 +55,16 @@ impl Drop for Remains {
             self.group.signal(Signal::KILL);
         }
         if self.group.clear(Duration::ZERO, Duration::from_secs(1)).empty {
-            self.home.remove();
+            self.remove();
+        }
+    }
+}
+
+impl Remains {
+    fn remove(&self) {
+        self.home.remove();
+        if let Some(cell) = &self.cell {
+            cell.remove();
         }
     }
 }
@@ -87,6 +99,7 @@ impl Supervision {
             Phase::Terminating => EndedBy::Terminate,
             Phase::Killed | Phase::Ended => EndedBy::Kill,
         };
+        let out_of_memory = self.remains.cell.as_ref().is_some_and(Cell::ran_out);
         let cleared = self.clear().await;
         if !cleared.killed.is_empty() {
             tracing::warn!(bot = %self.bot, pids = ?cleared.killed, "a bot left processes behind; they were killed");
@@ -95,7 +108,7 @@ impl Supervision {
         self.writer.abort();
         way.end(Instant::now());
         self.publish(&way);
-        self.exit.send_replace(Some(Exit { status, by, leaked: cleared.killed }));
+        self.exit.send_replace(Some(Exit { status, by, leaked: cleared.killed, out_of_memory }));
     }
 
     async fn attend(&mut self, way: &mut Escalation, asked: &mut bool) -> Option<ExitStatus> {
@@ -170,7 +183,7 @@ impl Supervision {
         let cleared = tokio::task::spawn_blocking(move || group.clear(FOLLOW, CLEAR_DEADLINE)).await;
         let cleared = cleared.unwrap_or(Cleared { killed: Vec::new(), empty: false });
         if cleared.empty {
-            self.remains.home.remove();
+            self.remains.remove();
         } else {
             tracing::error!(bot = %self.bot, "processes of a bot cannot be ended; the next start tries again");
         }

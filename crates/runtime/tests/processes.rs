@@ -28,6 +28,7 @@ impl Bench {
             args: vec!["-c".into(), script.replace("READY", READY)],
             launch_deadline: PATIENCE,
             state_dir: state.path().to_owned(),
+            confinement: None,
         };
         Self { state, launcher }
     }
@@ -335,4 +336,21 @@ async fn the_sweep_leaves_strangers_alone() {
     assert_eq!(sweep_strays(bench.state.path()).await.unwrap(), 1);
     assert_eq!(stranger.try_wait().unwrap(), None, "a stranger was killed");
     assert!(foreign.exists() && !stale.exists());
+}
+
+#[tokio::test]
+async fn a_meter_sees_memory_and_time_of_all_processes_and_the_kernel_takes_a_bot_first() {
+    // 64 MB in a child that has left the group.
+    let bench = Bench::new(
+        r#"read -r spec; setsid bash -c 'read -r score < /proc/self/oom_score_adj; sleep 600 & data=$(head -c 64000000 /dev/zero | tr "\0" x); echo "{\"report\":\"note\",\"at\":1,\"level\":\"info\",\"text\":\"$score\"}"; wait' & READY; wait"#,
+    );
+    let mut bot = bench.launch().await;
+    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse().unwrap();
+    assert!(note(&mut bot).await.parse::<i32>().unwrap() > own);
+    let mut meter = bot.meter();
+    let usage = tokio::task::spawn_blocking(move || meter.read(&muster_runtime::ProcessTable::read())).await.unwrap();
+    assert!(usage.pss_bytes > 60_000_000 && usage.cpu_time > Duration::ZERO, "{usage:?}");
+    bot.kill().await;
+    assert!(!wait(&mut bot).await.out_of_memory);
+    bench.assert_nothing_left(bot.pid());
 }

@@ -7,7 +7,9 @@ mod backends;
 mod hooks;
 mod inbound;
 mod reader;
+mod tiers;
 mod transcription;
+mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,8 +20,11 @@ pub use hooks::HooksConfig;
 pub use inbound::{InboundConfig, MEETSTREAM, MeetStreamConfig, Runs, Runtimes};
 pub use reader::{ConfigError, KeyDoc, Sources};
 use reader::{Reader, Text};
+pub(crate) use reader::{parse_cores, parse_size};
+pub use tiers::{Beyond, Tier, Tiers};
 pub use transcription::{ProviderConfig, TenantTranscription, TranscriptionConfig};
 use url::Url;
+pub use worker::WorkerConfig;
 
 use crate::roles::Role;
 
@@ -52,6 +57,8 @@ pub struct Config {
     pub packs_dir: Option<PathBuf>,
     /// Speech to text.
     pub transcription: TranscriptionConfig,
+    /// What each tenant may have.
+    pub tiers: Tiers,
     /// Outbound webhooks.
     pub hooks: HooksConfig,
     /// Webhooks that come in.
@@ -69,33 +76,6 @@ pub struct Config {
 pub struct ControlConfig {
     /// How long a process leads without renewing.
     pub lead: Duration,
-}
-
-/// `[worker]`
-#[derive(Clone, Debug)]
-pub struct WorkerConfig {
-    /// Most bots at a time.
-    pub max_concurrent_bots: u32,
-    /// How long a worker holds a session without renewing.
-    pub lease: Duration,
-    /// How often leases are renewed and stop requests picked up.
-    pub heartbeat: Duration,
-    /// Longest start of a bot process.
-    pub launch_deadline: Duration,
-    /// Longest polite leaving before a bot is killed.
-    pub stop_grace: Duration,
-    /// Longest wait for calls to end after the first signal.
-    pub drain_deadline: Duration,
-    /// Longest way from launch to lobby or call.
-    pub join_timeout: Duration,
-    /// Samples must arrive within this time once somebody is there to be heard.
-    pub capture_timeout: Duration,
-    /// Length of a recording segment.
-    pub segment: Duration,
-    /// A bot that is lost after it was let in is sent in again, once. Decided when it is created.
-    pub rejoin: bool,
-    /// Bots without browsers, for load tests.
-    pub simulated: bool,
 }
 
 /// `[browser]`
@@ -176,19 +156,8 @@ impl Config {
             control: ControlConfig {
                 lead: r.duration("control.lead", "10s", "1s", "5m", "One `control` process leads at a time. When it is gone, another does after this time, or a third more."),
             },
-            worker: WorkerConfig {
-                max_concurrent_bots: r.integer("worker.max_concurrent_bots", 8, 1, 1_000, "Most bots at a time on this machine."),
-                lease: r.duration("worker.lease", "30s", "2s", "10m", "How long a worker holds a session without renewing it. Where sessions are shared, its bots leave before that ends."),
-                heartbeat: r.duration("worker.heartbeat", "2s", "100ms", "1m", "How often leases are renewed and stop requests are picked up."),
-                launch_deadline: r.duration("worker.launch_deadline", "30s", "1s", "5m", "Longest start of a bot process."),
-                stop_grace: r.duration("worker.stop_grace", "20s", "1s", "10m", "How long a bot may take to leave before it is killed."),
-                drain_deadline: r.duration("worker.drain_deadline", "4h", "0s", "24h", "How long running calls are waited for after the first SIGTERM or Ctrl-C."),
-                join_timeout: r.duration("worker.join_timeout", "2m", "5s", "4m", "Longest way from launch to lobby or call."),
-                capture_timeout: r.duration("worker.capture_timeout", "20s", "1s", "5m", "Audio must arrive within this time once somebody is there to be heard."),
-                segment: r.duration("worker.segment", "5s", "1s", "1m", "Length of one recording segment: the most that a killed bot loses."),
-                rejoin: r.bool_opt("worker.rejoin", "Send a bot that is lost in its call (its worker died, or it crashed) into it again, once; the recording goes on with a gap. Decided when the bot is created. Default: true.").unwrap_or(true),
-                simulated: r.bool_opt("worker.simulated", "For load tests of a fleet: bots without browsers, which attend sandbox meetings only, hear nothing, and are called simulated everywhere. Default: false.").unwrap_or(false),
-            },
+            tiers: Tiers::read(r),
+            worker: WorkerConfig::read(r),
             browser: BrowserConfig {
                 executable: r.path_opt("browser.executable", "Chromium to use. Default: chromium-headless-shell, then chromium."),
                 extra_args: r.list("browser.extra_args", "Further command-line switches for Chromium."),
@@ -208,11 +177,7 @@ impl Config {
     }
 
     fn cross_check(&self, r: &mut Reader<'_>, role: Option<Role>) {
-        if self.worker.heartbeat * 3 > self.worker.lease {
-            r.problem(
-                "worker.lease: must be at least three times worker.heartbeat, so that one lost renewal loses no bot",
-            );
-        }
+        self.worker.cross_check(r, role);
         self.hooks.cross_check(r);
         self.transcription.cross_check(r);
         if self.meetstream.is_some() && self.is_shared() && self.public_url.is_none() {

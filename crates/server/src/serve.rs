@@ -15,6 +15,7 @@ use muster_session::TenantId;
 use muster_store::SessionStore;
 use object_store::ObjectStore;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -25,6 +26,7 @@ use crate::config::Config;
 use crate::engines::Engines;
 use crate::inbound::{Door, Intake};
 use crate::keys;
+use crate::roles::line::View;
 use crate::roles::{Backend, Role};
 use crate::supervise::{Shutdown, Supervisor};
 
@@ -47,12 +49,15 @@ struct Process {
     /// Signs links to media, and addresses that we give to services for their webhooks.
     link_secret: Arc<[u8]>,
     shutdown: Shutdown,
+    /// When the process did.
+    began: Instant,
 }
 
 /// Runs the parts of a role until a signal, then drains.
 pub async fn serve(config: Config, role: Role, given_key: Option<String>) -> anyhow::Result<()> {
+    let began = Instant::now();
     raise_descriptors();
-    let process = prepare(config, role).await?;
+    let process = prepare(config, role, began).await?;
     let first_key = match role.does(Role::Api) {
         true => ensure_key(process.backend.store.as_ref(), &process.backend.clock, given_key).await?,
         false => None,
@@ -63,7 +68,11 @@ pub async fn serve(config: Config, role: Role, given_key: Option<String>) -> any
     let idle = start_parts(&process, &public_url, &mut supervisor).await?;
     let sandbox = if role.does(Role::Api) { start_sandbox(&process.config).await? } else { None };
     let mut router = match role.does(Role::Api) {
-        true => api::router(api_state(&process, &public_url)?),
+        true => {
+            let state = api_state(&process, &public_url)?;
+            parts::line(&mut supervisor, &state.line, &shutdown);
+            api::router(state)
+        }
         false => api::probes_router(process.backend.store.clone(), process.backend.queue.clone(), shutdown.clone()),
     };
     if let Some(sandbox) = &sandbox {
@@ -81,11 +90,12 @@ pub async fn serve(config: Config, role: Role, given_key: Option<String>) -> any
     Ok(())
 }
 
-async fn prepare(config: Config, role: Role) -> anyhow::Result<Process> {
+async fn prepare(config: Config, role: Role, began: Instant) -> anyhow::Result<Process> {
     let data = &config.data_dir;
     std::fs::create_dir_all(data).with_context(|| format!("the data directory {} cannot be made", data.display()))?;
     let (store, queue) = backends::open(&config).await?;
-    let backend = Backend::new(store, queue, Clock::system());
+    let tiers = config.tiers.clone();
+    let backend = Backend { tiers, ..Backend::new(store, queue, Clock::system()) };
     let packs = Arc::new(load_packs(&config)?);
     let guard = Policy::new(config.hooks.allow_private.iter().map(String::as_str)).context("hooks.allow_private")?;
     let storage_url = storage_url(&config)?;
@@ -109,6 +119,7 @@ async fn prepare(config: Config, role: Role) -> anyhow::Result<Process> {
         engines,
         link_secret: link_secret.into(),
         shutdown: Shutdown::default(),
+        began,
     })
 }
 
@@ -130,7 +141,7 @@ async fn start_parts(
     public_url: &Url,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<CancellationToken> {
-    let Process { role, config, backend, packs, guard, storage_url, storage, engines, shutdown, .. } = process;
+    let Process { role, config, backend, guard, storage, engines, shutdown, .. } = process;
     if role.does(Role::Hooks) {
         parts::inbound(supervisor, process)?;
         parts::remote(supervisor, process, public_url)?;
@@ -138,7 +149,7 @@ async fn start_parts(
         parts::media(supervisor, backend, storage, engines, shutdown);
     }
     let idle = match role.does(Role::Worker) {
-        true => parts::worker(supervisor, config, backend, packs, storage_url, engines, shutdown).await?,
+        true => parts::worker(supervisor, process).await?,
         false => {
             let idle = CancellationToken::new();
             idle.cancel();
@@ -147,6 +158,7 @@ async fn start_parts(
     };
     let leadership = role.does(Role::Control).then(|| parts::control(supervisor, config, backend, storage, shutdown));
     parts::relay(supervisor, backend, leadership.as_ref(), shutdown);
+    parts::lessons(supervisor, backend, shutdown);
     Ok(idle)
 }
 
@@ -165,8 +177,8 @@ fn api_state(process: &Process, public_url: &Url) -> anyhow::Result<ApiState> {
         retention: config.retention,
         rejoin: config.worker.rejoin,
         engines: Arc::clone(engines),
-        nudge: Arc::clone(&backend.nudge),
-        endpoints: backend.endpoints.clone(),
+        line: View::new(backend.clone()),
+        rates: Arc::new(api::Rates::new(config.tiers.clone())),
         door: Arc::new(Door {
             sources: config.inbound.sources.clone(),
             intake: Intake::new(Arc::clone(backend.queue.raw()), config.inbound.max_waiting as usize),

@@ -9,6 +9,7 @@ use muster_queue::faulty::FaultyQueue;
 use muster_queue::{JobQueue, Queue};
 use muster_server::clock::Clock;
 use muster_server::config::WorkerConfig;
+use muster_server::roles::line::View;
 use muster_server::roles::{Backend, Role};
 use muster_server::supervise::Shutdown;
 use muster_session::{Timestamp, WorkerId};
@@ -58,7 +59,7 @@ impl Node {
         let role = FLEET[life.node];
         world.tell(|| format!("process {life} ({role}) starts"));
         let parts = Parts::new(world, life);
-        world.state().alive.insert(life.node, parts.backend.clone());
+        world.state().alive.insert(life.node, View::new(parts.backend.clone()));
         let shutdown = parts.shutdown.clone();
         // It is not owned by this handle, as a process is not: the runtime's end ends it.
         let process = tokio::spawn(parts.run(role)).abort_handle();
@@ -101,6 +102,7 @@ impl Parts {
             JobQueue::new(Arc::new(FaultyQueue::new(queue, plan))),
             Clock::new(move || told()),
         );
+        let backend = Backend { tiers: world.tiers(), ..backend };
         Self { world: Arc::clone(world), life, backend, clock, shutdown: Shutdown::default() }
     }
 

@@ -11,9 +11,12 @@ pub enum Plant {
     LostOutbox,
     /// A record that changed since it was read is written all the same.
     DoubleTerminal,
+    /// A session that is over keeps its place.
+    KeptPlaces,
 }
 
 impl Plant {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::AckBeforeAcquire, Self::NoFencing, Self::LostOutbox, Self::DoubleTerminal];
+    pub const ALL: [Self; 5] =
+        [Self::AckBeforeAcquire, Self::NoFencing, Self::LostOutbox, Self::DoubleTerminal, Self::KeptPlaces];
 }

@@ -9,6 +9,8 @@ use muster_session::EndReason;
 /// One course of events.
 #[derive(Clone, Debug)]
 pub struct Plot {
+    /// Most bots at a time of each customer, as far as there is a limit.
+    pub limits: [Option<u64>; CUSTOMERS],
     /// The meetings, and with them the bots: one for each.
     pub meetings: Vec<Meeting>,
     /// What goes wrong, and when, in order.
@@ -21,12 +23,17 @@ pub struct Plot {
     pub sick_receivers: u32,
 }
 
+/// How many customers there are.
+pub const CUSTOMERS: usize = 3;
+
 /// From here on nothing goes wrong any more, so that everything can come to its end.
 pub const CALM: Duration = Duration::from_secs(180);
 
 /// A meeting and the bot that is sent to it.
 #[derive(Clone, Debug)]
 pub struct Meeting {
+    /// Whose bot it is.
+    pub customer: usize,
     /// When the customer asks for the bot.
     pub created: Duration,
     /// Scheduled for this long after that.
@@ -89,6 +96,7 @@ impl Plot {
     /// The course of events of a seed.
     #[must_use]
     pub fn new(rng: &mut Rng, nodes: usize) -> Self {
+        let limits = std::array::from_fn(|_| some(rng, 60, |rng| rng.u64(1..4)));
         let meetings = (0..rng.usize(6..16)).map(|_| meeting(rng)).collect();
         let mut happenings: Vec<_> = (0..rng.usize(0..9)).map(|_| happening(rng, nodes)).collect();
         happenings.sort_by_key(|(at, _)| *at);
@@ -102,7 +110,7 @@ impl Plot {
             longest_delay: Duration::from_millis(rng.u64(1..3_000)),
         };
         let crash_per_100_000 = rng.u32(0..60);
-        Self { meetings, happenings, rates, crash_per_100_000, sick_receivers: rng.u32(0..300) }
+        Self { limits, meetings, happenings, rates, crash_per_100_000, sick_receivers: rng.u32(0..300) }
     }
 }
 
@@ -128,6 +136,7 @@ fn meeting(rng: &mut Rng) -> Meeting {
     let refusals = [EndReason::JoinDenied, EndReason::MeetingNotFound, EndReason::MeetingNotStarted];
     let ends = [EndReason::HostEnded, EndReason::HostEnded, EndReason::Kicked, EndReason::ConnectionLost];
     Meeting {
+        customer: rng.usize(0..CUSTOMERS),
         created,
         join_in: some(rng, 20, |rng| seconds(rng, 1..40)),
         stop_after: some(rng, 20, |rng| seconds(rng, 0..80)),

@@ -18,6 +18,7 @@ use muster_session::WorkerId;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use url::Url;
 
 /// What a process is made of.
@@ -61,6 +62,10 @@ impl Process {
         let (backend, shutdown) = (self.backend.clone(), self.shutdown.clone());
         supervisor.run("relay", OnFailure::Restart, move || {
             roles::relay::run(backend.clone(), leadership.clone(), shutdown.clone())
+        });
+        let (backend, shutdown) = (self.backend.clone(), self.shutdown.clone());
+        supervisor.run("lessons", OnFailure::Restart, move || {
+            roles::lessons::keep_learning(backend.clone(), shutdown.clone())
         });
         self.shutdown.drained().await;
         idle.notified().await;
@@ -110,6 +115,9 @@ impl Process {
             allow_private: Vec::new(),
             profile_root: "/nowhere".into(),
             shared: true,
+            machine: None,
+            protections: Vec::new(),
+            began: Instant::now(),
         };
         let (backend, shutdown, idle) = (self.backend.clone(), self.shutdown.clone(), Arc::clone(idle));
         supervisor.run("worker", OnFailure::Restart, move || {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_queue::Queue as _;
-use muster_server::roles::nudge::News;
-use muster_server::roles::{ApplyError, Backend, Role};
+use muster_server::roles::admit::{self, NotAdmitted};
+use muster_server::roles::line::View;
+use muster_server::roles::{ApplyError, Role};
 use muster_session::event::event_id;
 use muster_session::job::Topic;
 use muster_session::leave::LeavePolicy;
-use muster_session::{BotId, EndReason, Input, MediaPlan, Meeting, NewSession, Session, State, TenantId, TranscriptId};
-use muster_store::{Commit, CreateGuard, Created, SessionStore as _, StoreError};
+use muster_session::{BotId, EndReason, Input, MediaPlan, Meeting, NewSession, State, TranscriptId};
+use muster_store::{CreateGuard, Created, SessionStore as _};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -199,8 +200,8 @@ async fn customer(world: Arc<World>, index: usize) {
     let meeting = world.plot.meetings[index].clone();
     world.until(meeting.created).await;
     let bot = loop {
-        if let Some(backend) = an_api(&world)
-            && let Ok(Ok(bot)) = tokio::time::timeout(PATIENCE, create(&world, &backend, index, &meeting)).await
+        if let Some(view) = an_api(&world)
+            && let Ok(Ok(bot)) = tokio::time::timeout(PATIENCE, create(&world, &view, index, &meeting)).await
         {
             break bot;
         }
@@ -211,8 +212,8 @@ async fn customer(world: Arc<World>, index: usize) {
     let Some(pause) = meeting.stop_after else { return };
     world.until(meeting.created + pause).await;
     loop {
-        if let Some(backend) = an_api(&world) {
-            let asked = tokio::time::timeout(PATIENCE, backend.apply(bot, Input::Stop)).await;
+        if let Some(view) = an_api(&world) {
+            let asked = tokio::time::timeout(PATIENCE, view.backend().apply(bot, Input::Stop)).await;
             if matches!(asked, Ok(Ok(_) | Err(ApplyError::Rejected(_)))) {
                 break;
             }
@@ -222,24 +223,23 @@ async fn customer(world: Arc<World>, index: usize) {
     world.tell(|| format!("bot {bot} was asked to leave"));
 }
 
-fn an_api(world: &World) -> Option<Backend> {
-    let alive: Vec<Backend> = {
+fn an_api(world: &World) -> Option<View> {
+    let alive: Vec<View> = {
         let state = world.state();
-        state.alive.iter().filter(|(node, _)| FLEET[**node] == Role::Api).map(|(_, backend)| backend.clone()).collect()
+        state.alive.iter().filter(|(node, _)| FLEET[**node] == Role::Api).map(|(_, view)| view.clone()).collect()
     };
     if alive.is_empty() { None } else { Some(alive[world.dice(|rng| rng.usize(0..alive.len()))].clone()) }
 }
 
 /// What the API does with a create that is valid.
-async fn create(world: &World, backend: &Backend, index: usize, meeting: &plot::Meeting) -> Result<BotId, StoreError> {
-    let now = backend.clock.now();
-    let (session, outcome) = Session::create(new_session(world, index, meeting, now), now);
+async fn create(world: &World, view: &View, index: usize, meeting: &plot::Meeting) -> Result<BotId, NotAdmitted> {
+    let new = new_session(world, index, meeting, view.backend().clock.now());
     let guard = CreateGuard { idempotency_key: Some(format!("meeting-{index}")) };
-    let commit = Commit::new(session, outcome, now);
-    let news = News::of(&commit);
-    match backend.store.create(commit, guard).await? {
+    match admit::create(view, new, guard).await? {
         Created::New(session) => {
-            backend.nudge.say(news);
+            if session.held {
+                world.count("in line");
+            }
             Ok(session.id)
         }
         Created::Replayed(session) | Created::Duplicate(session) | Created::Conflict(session) => Ok(session.id),
@@ -251,7 +251,7 @@ fn new_session(world: &World, index: usize, meeting: &plot::Meeting, now: muster
     let join_url = link.parse().expect("a URL");
     NewSession {
         id: BotId::from_uuid(world.id()),
-        tenant: TenantId::new("customer"),
+        tenant: World::tenant(meeting.customer),
         request: json!({"meeting_link": link}),
         meeting: Meeting {
             link,
@@ -333,6 +333,10 @@ async fn check_endings(world: &World) {
         if session.attempt > 1 {
             world.count("retried");
         }
+    }
+    let loads = world.store.loads().await.unwrap_or_default();
+    if !loads.is_empty() {
+        return world.violate(|| format!("everybody is gone, and places are taken: {loads:?}"));
     }
     for topic in Topic::ALL {
         let dead = world.queue.dead(topic, 10).await.unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod store;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use muster_queue::{Delivery, Depth, Enqueue, Limits, Queue, QueueError, Receipt}
 use muster_server::roles::Role;
 use muster_session::event::Event;
 use muster_session::job::{Job, Topic};
-use muster_session::{BotId, Session, State, Timestamp};
-use muster_store::SessionStore as _;
+use muster_session::{BotId, Session, State, TenantId, Timestamp};
+use muster_store::{SessionStore as _, TenantLoad};
 
 use crate::Plant;
 use crate::node::{FLEET, worker_id};
@@ -104,8 +105,9 @@ fn written(world: &World, life: Life, before: Option<&Session>, after: &Session,
 async fn nobody_waits_in_vain(world: &World) {
     let waiting: Vec<(BotId, u32)> = {
         let state = world.state();
-        let queued = state.sessions.values().filter(|seen| seen.session.state == State::Queued);
-        queued.map(|seen| (seen.session.id, seen.session.attempt + 1)).collect()
+        let sessions = state.sessions.values().map(|seen| &seen.session);
+        let queued = sessions.filter(|session| session.state == State::Queued && !session.held);
+        queued.map(|session| (session.id, session.attempt + 1)).collect()
     };
     if waiting.is_empty() {
         return;
@@ -120,6 +122,27 @@ async fn nobody_waits_in_vain(world: &World) {
                 format!("session {bot} waits for attempt {attempt}, and nothing is on its way to a worker")
             });
         }
+    }
+}
+
+/// Invariant: a tenant's places are those of its sessions, and never more than it may have; and who waits in line is in it.
+async fn places_are_right(world: &World) {
+    let mut wanted: BTreeMap<TenantId, (u64, u64)> = BTreeMap::new();
+    for seen in world.state().sessions.values() {
+        let (taken, held) = wanted.entry(seen.session.tenant.clone()).or_default();
+        *taken += u64::from(seen.session.has_place());
+        *held += u64::from(seen.session.held);
+    }
+    wanted.retain(|_, counts| *counts != (0, 0));
+    let loads = world.store.loads().await.unwrap_or_default();
+    let found: BTreeMap<_, _> = loads.iter().map(|load| (load.tenant.clone(), (load.taken, load.held))).collect();
+    if found != wanted {
+        world.violate(|| format!("places taken and sessions in line are {wanted:?}, and counted as {found:?}"));
+    }
+    let tiers = world.tiers();
+    let over = |load: &&TenantLoad| tiers.of(&load.tenant).concurrency.is_some_and(|limit| load.taken > limit);
+    if let Some(load) = loads.iter().find(over) {
+        world.violate(|| format!("{} has {} places, which is more than it may have", load.tenant, load.taken));
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use muster_queue::memory::MemoryQueue;
-use muster_server::roles::Backend;
-use muster_session::{BotId, Timestamp};
+use muster_server::config::{Tier, Tiers};
+use muster_server::roles::line::View;
+use muster_session::{BotId, TenantId, Timestamp};
 use muster_store::memory::MemoryStore;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -64,8 +65,8 @@ pub struct State {
     pub sessions: BTreeMap<BotId, Seen>,
     /// Bots that are in their meeting, or on the way in or out.
     pub present: BTreeMap<BotId, Vec<Presence>>,
-    /// Backends of the processes that are alive.
-    pub alive: BTreeMap<usize, Backend>,
+    /// What the processes that are alive work with.
+    pub alive: BTreeMap<usize, View>,
     /// What receivers got.
     pub received: BTreeMap<BotId, Received>,
     /// Bots whose create was acknowledged, by meeting.
@@ -169,6 +170,21 @@ impl World {
     #[must_use]
     pub fn meeting(&self, key: &str) -> Option<&plot::Meeting> {
         self.plot.meetings.get(key.strip_prefix("sandbox:")?.parse::<usize>().ok()?)
+    }
+
+    /// A customer.
+    #[must_use]
+    pub fn tenant(customer: usize) -> TenantId {
+        TenantId::new(format!("customer-{customer}"))
+    }
+
+    /// What the customers may have.
+    #[must_use]
+    pub fn tiers(&self) -> Tiers {
+        let tier = |(customer, limit): (usize, &Option<u64>)| {
+            (Self::tenant(customer), Tier { concurrency: *limit, ..Tier::default() })
+        };
+        Tiers::new(Tier::default(), self.plot.limits.iter().enumerate().map(tier))
     }
 
     /// The present.

@@ -54,10 +54,10 @@ fn what_was_reserved_is_held_until_what_is_measured_takes_over() {
     }
     assert_eq!(admission.used(at(29)).memory_bytes, Cost::PLANNED.memory_bytes, "it may grow yet");
     assert_eq!(admission.used(at(30)), cost(GB / 10, 200));
-    // A peak counts for a while.
-    admission.measure(1, cost(GB, 900));
+    // A peak of memory counts for a while, and one of cores on average.
+    admission.measure(1, cost(GB, 1_000));
     admission.measure(1, cost(GB / 10, 200));
-    assert_eq!(admission.used(at(60)), cost(GB, 900));
+    assert_eq!(admission.used(at(60)), cost(GB, 300));
 }
 
 #[test]
@@ -69,6 +69,16 @@ fn more_than_was_reserved_counts_at_once() {
     assert_eq!(admission.over(2 * GB), [1]);
     admission.measure(1, cost(GB, 200));
     assert!(admission.over(2 * GB).is_empty(), "what it uses now");
+}
+
+#[test]
+fn the_rush_of_a_launch_keeps_nobody_out() {
+    let mut admission = Admission::new(Budget::of(GUIDE, 100, 10, Cost::PLANNED));
+    admission.reserve(1, Cost::PLANNED, at(0)).unwrap();
+    admission.measure(1, cost(GB, 4_000));
+    assert_eq!(admission.used(at(5)).cpu_millis, Cost::PLANNED.cpu_millis, "cores are shared");
+    assert!(!admission.is_settled(1, at(40)));
+    assert_eq!(admission.binding(Cost::PLANNED, at(5)), (15, Limit::Cpu));
 }
 
 #[test]

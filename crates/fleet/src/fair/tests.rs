@@ -91,3 +91,19 @@ proptest! {
         prop_assert!(most > own);
     }
 }
+
+#[test]
+fn an_outlook_is_by_the_fleet_and_by_the_own_limit() {
+    const STAY: Duration = Duration::from_secs(600);
+    let limited = Share { limit: Some(2), ..share(2, 3) };
+    let fleet = line(20, [("limited", limited), ("other", share(4, 0))]);
+    // All who have a place run, and there is room; the own limit is what is waited for.
+    let outlook = fleet.outlook(&"limited", 1, 6, STAY);
+    assert_eq!(outlook, Outlook { ahead: 1, eta: Some(STAY) });
+    // Two of those who have a place are not with a worker yet.
+    let full = line(4, [("a", share(6, 3))]);
+    assert_eq!(full.outlook(&"a", 2, 4, STAY), Outlook { ahead: 4, eta: Some(STAY * 5 / 4) });
+    assert_eq!(full.outlook_queued(4, STAY), Outlook { ahead: 1, eta: Some(STAY * 2 / 4) });
+    assert_eq!(line(8, [("a", share(6, 0))]).outlook_queued(4, STAY).eta, Some(Duration::ZERO), "there is room");
+    assert_eq!(line(0, [("a", share(1, 1))]).outlook(&"a", 0, 0, STAY), Outlook { ahead: 1, eta: None });
+}

@@ -27,7 +27,7 @@ fn signals(workers: &[WorkerSignal], waiting: u64) -> Signals {
 }
 
 fn had(desired: usize) -> Memory {
-    Memory { desired: Some(u32::try_from(desired).unwrap()), out_at: Some(at(0)), in_at: None }
+    Memory { desired: Some(u32::try_from(desired).unwrap()), out_at: Some(at(0)), ..Memory::default() }
 }
 
 fn decide(workers: &[WorkerSignal], waiting: u64, now: i64) -> Decision {
@@ -184,6 +184,11 @@ fn by_need_a_fleet_that_is_larger_than_it_has_to_be_gets_smaller() {
     // Half full: no threshold is passed, and a worker too many is there.
     assert_eq!(by_need.decide(&signals(&[MIDDLE; 6], 0), had(6), at(600)).desired, 5);
     assert_eq!(by_need.decide(&signals(&[MIDDLE; 2], 0), had(2), at(600)).desired, 2);
+    // What was needed a little while ago may be needed again.
+    let busy = by_need.decide(&signals(&[WorkerSignal { running: 8, ..MIDDLE }; 6], 0), had(6), at(600));
+    let later = by_need.decide(&signals(&[MIDDLE; 6], 0), busy.memory, at(1_200));
+    assert_eq!((later.desired, later.reason), (6, Reason::Steady));
+    assert_eq!(by_need.decide(&signals(&[MIDDLE; 6], 0), later.memory, at(2_100)).desired, 5);
 }
 
 #[test]
@@ -215,7 +220,7 @@ proptest! {
             waiting: waiting.map(|bots| Waiting { bots, oldest: Duration::from_secs(oldest) }),
             workers: Some(workers.clone()), due, launch: Duration::from_secs(60),
         };
-        let memory = Memory { desired, out_at: Some(at(0)), in_at: None };
+        let memory = Memory { desired, out_at: Some(at(0)), ..Memory::default() };
         let decision = policy.decide(&signals, memory, at(last));
         let fleet = Fleet::of(&workers, &policy);
         let base = desired.unwrap_or(fleet.workers);

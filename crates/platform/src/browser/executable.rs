@@ -55,6 +55,12 @@ impl Machine {
     }
 }
 
+/// Whether the browser is let use `/dev/shm` on this machine: it is not where that is small.
+#[must_use]
+pub fn uses_shm() -> bool {
+    !Machine::look().small_shm
+}
+
 /// The command line. `silence` is a sound file that stands in for a microphone.
 pub(super) fn arguments(spec: &BrowserSpec, machine: Machine, profile: &Path, silence: &Path) -> Vec<String> {
     let mut off = vec![

@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header};
 use muster_session::{BotId, Session, State, TenantId};
 
 use super::error::ApiError;
+use super::rate::Counted;
 use super::state::ApiState;
 use crate::keys;
 
@@ -30,10 +31,13 @@ impl FromRequestParts<ApiState> for Caller {
             0..=MAX_KEY_BYTES => state.store.key_by_hash(&keys::hash(key)).await?,
             _ => None,
         };
-        match known {
-            Some(known) => Ok(Self { tenant: known.tenant }),
-            None => Err(ApiError::new(StatusCode::FORBIDDEN, "The API key is not valid")),
+        let Some(known) = known else {
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "The API key is not valid"));
+        };
+        if let Some(counted) = parts.extensions.get::<Counted>() {
+            counted.count(&state.rates, &known.tenant)?;
         }
+        Ok(Self { tenant: known.tenant })
     }
 }
 

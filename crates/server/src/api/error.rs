@@ -3,6 +3,8 @@
 //! An error has two texts: `message` goes to the caller, `detail` only to the log. Every error body is `{"message"}`,
 //! which is what MeetStream's clients read.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +13,9 @@ use muster_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::rate;
 use crate::roles::ApplyError;
+use crate::roles::admit::NotAdmitted;
 
 /// Seconds after which a caller may try again when a backend is out of reach.
 const RETRY_AFTER_SECONDS: u32 = 2;
@@ -78,6 +82,12 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into(), detail: None, retry_after }
     }
 
+    /// More than the caller may have; worth another try after this time.
+    pub(crate) fn too_many(message: impl Into<String>, retry_after: Duration) -> Self {
+        let seconds = u32::try_from(rate::seconds(retry_after)).unwrap_or(u32::MAX).max(1);
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
     pub(crate) fn internal(detail: impl ToString) -> Self {
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -111,10 +121,10 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict => Self::unavailable("The record is busy; try again", "commits kept conflicting"),
             StoreError::Missing => Self::no_such_bot(),
             StoreError::BadCursor => Self::bad_request("cursor: expected the nextCursor of a page of this list"),
-            StoreError::Full { .. } => Self {
-                status: StatusCode::TOO_MANY_REQUESTS,
-                ..Self::busy("Every bot that you may have at a time is running; try again later", chain(&error))
-            },
+            StoreError::Full { taken } => {
+                let message = format!("All {taken} bots that you may have at a time are running; try again later");
+                Self::too_many(message, Duration::from_secs(RETRY_AFTER_SECONDS.into()))
+            }
             StoreError::Unavailable { .. } => Self::unavailable("The store is out of reach; try again", chain(&error)),
             StoreError::Seen | StoreError::Fenced | StoreError::Corrupt { .. } => Self::internal(chain(&error)),
         }
@@ -130,6 +140,23 @@ impl From<ApplyError> for ApiError {
                 Self::conflict(format!("Not possible while the bot's status is {}", state.wire_status()))
             }
             ApplyError::Rejected(rejected @ Rejected::StaleToken { .. }) => Self::internal(rejected),
+        }
+    }
+}
+
+impl From<NotAdmitted> for ApiError {
+    fn from(error: NotAdmitted) -> Self {
+        match error {
+            NotAdmitted::Concurrency { limit, retry_after } => {
+                let message =
+                    format!("concurrency: you may have {limit} bots at a time, and have them; try again later");
+                Self::too_many(message, retry_after)
+            }
+            NotAdmitted::Waiting { limit, retry_after } => {
+                let message = format!("max_waiting: {limit} of your bots may wait in line, and do; try again later");
+                Self::too_many(message, retry_after)
+            }
+            NotAdmitted::Store(error) => error.into(),
         }
     }
 }

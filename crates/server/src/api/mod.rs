@@ -11,7 +11,7 @@
 //! - `probes`, `openapi`: for machines.
 //!
 //! Three things hold for every answer: it carries `x-request-id`, an error is `{"message"}`, and nothing of another
-//! tenant can be told from nothing at all.
+//! tenant can be told from nothing at all. Every request under a key is counted, and its answer says so ([`Rates`]).
 
 mod auth;
 mod body;
@@ -19,11 +19,13 @@ pub mod bots;
 mod dead_letters;
 mod error;
 mod fields;
+mod fleet;
 mod inbound;
 mod media_links;
 mod openapi;
 mod probes;
 mod query;
+mod rate;
 mod request_id;
 mod scheduled;
 mod state;
@@ -42,6 +44,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use fields::Problems;
+pub use rate::Rates;
 pub use state::ApiState;
 
 use crate::inbound::Door;
@@ -54,9 +57,10 @@ pub fn router(state: ApiState) -> Router {
     let (door, _) = door().split_for_parts();
     router
         .with_state(state.clone())
-        .merge(door.with_state(state.door))
+        .merge(door.with_state(Arc::clone(&state.door)))
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(state.clock, rate::layer))
         .layer(axum::middleware::from_fn(request_id::layer))
 }
 
@@ -116,7 +120,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::requeue))
         .routes(routes!(workers::list))
+        .routes(routes!(workers::costs))
         .routes(routes!(workers::drain))
+        .routes(routes!(fleet::line))
         .routes(routes!(openapi::document));
     let webhooks = OpenApiRouter::new()
         .routes(routes!(webhooks::endpoints::list, webhooks::endpoints::create))

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use muster_session::{Input, Outcome, Session, State as At, Timestamp};
-use muster_store::{ListQuery, StoreError};
+use muster_store::{ListQuery, PlaceChange, StoreError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -19,6 +19,7 @@ use super::fields::{Fields, Problems};
 use super::openapi::requests::ChangeScheduled;
 use super::query::Query;
 use super::state::ApiState;
+use crate::config::Beyond;
 use crate::roles::nudge::News;
 
 const LIMIT: u32 = 100;
@@ -96,11 +97,15 @@ pub(crate) async fn list(
 
 /// Changes a scheduled bot
 ///
-/// A time that is past means at once. 404 once the bot is on its way.
+/// A time that is past means at once: the bot waits in line if there is no place for it, or, where the tenant's bots do not wait,
+/// the answer is 429 and nothing is changed. 404 once the bot is on its way.
 #[utoipa::path(
     patch, path = "/calendar/scheduled_bots/{bot_id}", tag = "scheduled bots", params(("bot_id" = String, Path)),
     request_body = ChangeScheduled,
-    responses((status = 200, body = Changed), (status = 400, body = Message), (status = 404, body = Message))
+    responses(
+        (status = 200, body = Changed), (status = 400, body = Message), (status = 404, body = Message),
+        (status = 429, body = Message),
+    )
 )]
 pub(crate) async fn change(
     State(state): State<ApiState>,
@@ -110,7 +115,7 @@ pub(crate) async fn change(
     let request = body::read_json(body).await?;
     let change = Change::parse(&request).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
     let bot = session.id;
-    rewrite(&state, session, |session, now| change.apply(session, now)).await?;
+    rewrite(&state, session, |session, now, hold| change.apply(session, now, hold)).await?;
     Ok(Json(Changed {
         message: "The scheduled bot was changed".into(),
         bot_id: bot.to_string(),
@@ -130,7 +135,7 @@ pub(crate) async fn change(
 pub(crate) async fn remove(State(state): State<ApiState>, OwnBot(session): OwnBot) -> Result<Json<Removed>, ApiError> {
     let bot = session.id;
     // Out of the scheduler's reach first, in a write that it cannot race; only then is the record removed.
-    rewrite(&state, session, |session, now| {
+    rewrite(&state, session, |session, now, _| {
         session.apply(Input::Reschedule { join_at: now + OUT_OF_REACH }, now).map_err(|_| on_its_way())
     })
     .await?;
@@ -143,27 +148,42 @@ fn on_its_way() -> ApiError {
     ApiError::not_found("There is no such scheduled bot: it has joined already or never was scheduled")
 }
 
-/// Compare-and-swap of a scheduled session, again from the start when somebody else wrote in between.
+/// Compare-and-swap of a scheduled session, again from the start when somebody else wrote in between. The edit is told whether
+/// to let the bot wait in line, if it makes it set out.
 async fn rewrite(
     state: &ApiState,
     mut session: Session,
-    edit: impl Fn(&mut Session, Timestamp) -> Result<Outcome, ApiError>,
+    edit: impl Fn(&mut Session, Timestamp, bool) -> Result<Outcome, ApiError>,
 ) -> Result<(), ApiError> {
-    let (tenant, bot) = (session.tenant.clone(), session.id);
+    let (tenant, bot, backend) = (session.tenant.clone(), session.id, state.backend());
+    let (tier, mut hold) = (backend.tiers.of(&tenant), false);
     for _ in 0..CONFLICT_RETRIES {
         if session.state != At::Scheduled {
             return Err(on_its_way());
         }
         let now = state.clock.now();
-        let outcome = edit(&mut session, now)?;
-        let commit = state.backend().commit_of(session, outcome, now).await?;
-        let news = News::of(&commit);
+        let outcome = edit(&mut session, now, hold)?;
+        let mut commit = backend.commit_of(false, session, outcome, now).await?;
+        if commit.place != PlaceChange::Keep {
+            let at_once = state.line.ask(|standing, _| standing.at_once(&tenant, &backend.tiers)).await?;
+            commit.place = PlaceChange::Take { limit: Some(at_once) };
+        }
+        let (news, place) = (News::of(&commit), commit.place);
         match state.store.commit(commit).await {
-            Ok(_) => {
-                state.nudge.say(news);
+            Ok(session) => {
+                backend.nudge.say(news);
+                if place != PlaceChange::Keep || session.held {
+                    state.line.add(&tenant, !session.held);
+                }
                 return Ok(());
             }
-            Err(StoreError::Conflict) => {
+            Err(StoreError::Full { taken })
+                if tier.beyond == Beyond::Refuse && tier.concurrency.is_some_and(|limit| taken >= limit) =>
+            {
+                return Err(StoreError::Full { taken }.into());
+            }
+            Err(error @ (StoreError::Conflict | StoreError::Full { .. })) => {
+                hold |= matches!(error, StoreError::Full { .. });
                 session = state.store.get_owned(&tenant, bot).await?.ok_or_else(on_its_way)?;
             }
             Err(StoreError::Missing) => return Err(on_its_way()),
@@ -207,7 +227,7 @@ impl Change {
         given.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
     }
 
-    fn apply(&self, session: &mut Session, now: Timestamp) -> Result<Outcome, ApiError> {
+    fn apply(&self, session: &mut Session, now: Timestamp, hold: bool) -> Result<Outcome, ApiError> {
         if let Some(name) = &self.bot_username {
             session.bot_name.clone_from(name);
         }
@@ -215,6 +235,7 @@ impl Change {
             session.custom_attributes.clone_from(attributes);
         }
         match self.join_at {
+            Some(join_at) if hold && join_at <= now => session.apply(Input::Hold, now).map_err(|_| on_its_way()),
             Some(join_at) => session.apply(Input::Reschedule { join_at }, now).map_err(|_| on_its_way()),
             None => {
                 session.updated_at = now;

@@ -10,13 +10,13 @@ use muster_store::SessionStore;
 use object_store::ObjectStore;
 use url::Url;
 
+use super::rate::Rates;
 use crate::clock::Clock;
 use crate::config::Runtimes;
-use crate::endpoints::Endpoints;
 use crate::engines::Engines;
 use crate::inbound::Door;
 use crate::roles::Backend;
-use crate::roles::nudge::Nudge;
+use crate::roles::line::View;
 use crate::supervise::Shutdown;
 
 /// Largest request body, bytes.
@@ -49,10 +49,10 @@ pub struct ApiState {
     pub rejoin: bool,
     /// Who makes words of speech.
     pub engines: Arc<Engines>,
-    /// Tells the relay of commits.
-    pub nudge: Arc<Nudge>,
-    /// Who is told of what happens, beside each bot's own address.
-    pub endpoints: Endpoints,
+    /// Who has how many places, and what writes sessions.
+    pub line: View,
+    /// How many requests tenants make.
+    pub rates: Arc<Rates>,
     /// What takes webhooks.
     pub door: Arc<Door>,
     /// Where bots run.
@@ -63,14 +63,8 @@ pub struct ApiState {
 
 impl ApiState {
     /// The part that writes sessions.
-    pub(crate) fn backend(&self) -> Backend {
-        Backend {
-            store: Arc::clone(&self.store),
-            queue: self.queue.clone(),
-            clock: self.clock.clone(),
-            nudge: Arc::clone(&self.nudge),
-            endpoints: self.endpoints.clone(),
-        }
+    pub(crate) fn backend(&self) -> &Backend {
+        self.line.backend()
     }
 }
 

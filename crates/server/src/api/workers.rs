@@ -1,20 +1,18 @@
 //! The workers of the fleet, for its operator.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Path, State};
+use muster_fleet::cost::Cost;
 use muster_session::{Timestamp, WorkerId};
 use muster_store::KnownWorker;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Operator;
 use super::error::{ApiError, Message};
 use super::state::ApiState;
-
-/// Silent for longer than this, a worker is taken for gone. Twice the longest heartbeat that can be set, and some.
-const SILENCE: Duration = Duration::from_secs(150);
+use crate::roles::line::SILENCE;
+use crate::roles::worker::costs;
 
 /// Every worker.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,10 +33,63 @@ pub(crate) struct Worker {
     capacity: u32,
     /// Bots it has now.
     running: u32,
+    /// How many more it would take now.
+    room: u32,
+    /// What keeps the next bot out, or will first: `slots`, `memory`, `cpu`, `descriptors`, `shared_memory`, or
+    /// `available_memory` if others use the memory of the machine.
+    limit: Option<String>,
+    /// Of the CPU that its bots may use, how much they do.
+    cpu_percent: Option<u8>,
+    /// Of the memory that its bots may use, how much is held for them.
+    memory_percent: Option<u8>,
+    /// It has no bot since then.
+    idle_since: Option<String>,
+    /// From the start of its process until it took bots.
+    launch_ms: Option<u64>,
+    /// What is held for its bots, the largest 32.
+    bots: Vec<BotCost>,
     /// Its bots are simulated, for load tests: they attend sandbox meetings only.
     simulated: bool,
     started_at: String,
     seen_at: String,
+}
+
+/// What is held for a bot of the memory and the cores of its machine: what its kind costs at first, then what it was measured
+/// to use.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct BotCost {
+    bot_id: String,
+    /// Its platform, and `live` if it sends sound or words away during the call, else `audio`.
+    kind: String,
+    memory_bytes: u64,
+    /// Thousandths of a core.
+    cpu_millis: u64,
+}
+
+/// What a worker tells of its bots.
+#[derive(Debug, Default, Deserialize)]
+struct Told {
+    limit: Option<String>,
+    #[serde(default)]
+    costs: Vec<BotCost>,
+}
+
+/// What bots cost by their kind.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Costs {
+    costs: Vec<KindCost>,
+}
+
+/// What 95 % of the bots of a kind did not exceed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KindCost {
+    /// Platform and mode, such as `zoom/live`.
+    kind: String,
+    memory_bytes: u64,
+    /// Thousandths of a core.
+    cpu_millis: u64,
+    /// Measurements that it is made of; older ones count less.
+    samples: u32,
 }
 
 fn worker(known: KnownWorker, now: Timestamp) -> Worker {
@@ -48,6 +99,7 @@ fn worker(known: KnownWorker, now: Timestamp) -> Worker {
         true => "draining",
         false => "active",
     };
+    let told: Told = serde_json::from_value(record.bots).unwrap_or_default();
     Worker {
         worker_id: record.id.to_string(),
         host: record.host,
@@ -55,6 +107,14 @@ fn worker(known: KnownWorker, now: Timestamp) -> Worker {
         status,
         capacity: record.capacity,
         running: record.running,
+        // It may not have heard yet that it drains.
+        room: if status == "active" { record.room } else { 0 },
+        limit: told.limit,
+        cpu_percent: record.cpu_percent,
+        memory_percent: record.memory_percent,
+        idle_since: record.idle_since.map(|at| at.to_rfc3339()),
+        launch_ms: record.launch_ms,
+        bots: told.costs,
         simulated: record.simulated,
         started_at: record.started_at.to_rfc3339(),
         seen_at: record.seen_at.to_rfc3339(),
@@ -75,9 +135,28 @@ pub(crate) async fn list(State(state): State<ApiState>, _: Operator) -> Result<J
     Ok(Json(Workers { workers }))
 }
 
+/// What bots cost
+///
+/// As all workers measured it, of every kind that enough is known of. For the operator: a key of the tenant `default`.
+#[utoipa::path(
+    get, path = "/workers/costs", tag = "extensions",
+    responses((status = 200, body = Costs), (status = 403, body = Message))
+)]
+pub(crate) async fn costs(State(state): State<ApiState>, _: Operator) -> Result<Json<Costs>, ApiError> {
+    let book = state.store.document(costs::COSTS).await?.map(|known| costs::read(&known)).unwrap_or_default();
+    let kind = |(kind, cost, samples): (&str, Cost, u32)| KindCost {
+        kind: kind.to_owned(),
+        memory_bytes: cost.memory_bytes,
+        cpu_millis: cost.cpu_millis,
+        samples,
+    };
+    Ok(Json(Costs { costs: book.known(Cost::PLANNED).map(kind).collect() }))
+}
+
 /// Makes a worker take no more bots
 ///
-/// Running calls go on, and the process stays until it is stopped; a new run of it takes bots again. The worker hears of it
+/// Running calls go on, for `worker.drain_deadline` at most, and the process stays until it is stopped, unless it is one that
+/// ends when it is idle; a new run of it takes bots again. The worker hears of it
 /// with its next heartbeat. Repeating it is harmless.
 #[utoipa::path(
     post, path = "/workers/{worker_id}/drain", tag = "extensions", params(("worker_id" = String, Path)),

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod bots;
+pub mod capacity;
 pub mod dlq;
 pub mod doctor;
 mod log;
@@ -45,6 +46,10 @@ enum Command {
     Workers(workers::WorkersArgs),
     /// List jobs that were set aside, and try one again.
     Dlq(dlq::DlqArgs),
+    /// How many machines a number of bots, or a week of meetings, takes, and what they cost.
+    Plan(capacity::plan::PlanArgs),
+    /// What becomes of meetings under each scaling policy, in virtual time.
+    Simulate(capacity::simulate::SimulateArgs),
     /// Make the queues and the table that the configuration names, before the first start.
     Migrate(migrate::MigrateArgs),
     /// Check this machine, its queue and its store, and say how to fix what is missing.
@@ -136,6 +141,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Webhooks(args) => runtime()?.block_on(webhooks::run(args)),
         Command::Workers(args) => runtime()?.block_on(workers::run(args)),
         Command::Dlq(args) => runtime()?.block_on(dlq::run(args)),
+        Command::Plan(args) => capacity::plan::run(&args),
+        Command::Simulate(args) => capacity::simulate::run(&args),
         Command::Migrate(args) => runtime()?.block_on(migrate::run(args)),
         Command::Doctor(args) => {
             let config = Config::load(&args.config.sources()?)?;

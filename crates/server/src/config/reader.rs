@@ -1,5 +1,6 @@
 //! Reads keys one by one, remembers what each is for, and collects every mistake.
 
+mod named;
 mod print;
 
 use std::borrow::Cow;
@@ -373,6 +374,59 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Bytes, such as `1.5GB`.
+    pub(super) fn size(&mut self, key: &'static str, default: &str, min: &str, max: &str, doc: &'static str) -> u64 {
+        let (low, high) = (parse_size(min), parse_size(max));
+        let expected = format!("a size from {min} to {max}, such as \"{default}\"");
+        self.read(key, Some(default), doc, Some(format!("{min} to {max}")), &expected, |t| {
+            parse_size(t).filter(|size| Some(*size) >= low && Some(*size) <= high)
+        })
+        .expect("the default is in range")
+    }
+
+    /// A number with up to three decimals, in thousandths.
+    pub(super) fn millis(&mut self, key: &'static str, default: u32, [min, max]: [u32; 2], doc: &'static str) -> u32 {
+        let range = format!("{} to {}", decimal(min), decimal(max));
+        let given = self.take(key, Some(decimal(default)), doc, Some(range.clone()));
+        let text = match &given {
+            None => Some(decimal(default)),
+            Some(Given { value: toml::Value::Integer(i), .. }) => Some(i.to_string()),
+            Some(Given { value: toml::Value::Float(f), .. }) => Some(f.to_string()),
+            Some(Given { value: toml::Value::String(text), loose: true, .. }) => Some(text.trim().to_owned()),
+            Some(_) => None,
+        };
+        let value = text.and_then(|text| parse_cores(&text)).and_then(|value| u32::try_from(value).ok());
+        match value.filter(|value| (min..=max).contains(value)) {
+            Some(value) => {
+                self.show(key, decimal(value), given.as_ref());
+                value
+            }
+            None => {
+                if let Some(given) = given {
+                    self.wrong(key, &given, &format!("a number from {range}"));
+                }
+                default
+            }
+        }
+    }
+
+    /// A duration, or none.
+    pub(super) fn duration_or_never(
+        &mut self,
+        key: &'static str,
+        [min, max]: [&str; 2],
+        doc: &'static str,
+    ) -> Option<Duration> {
+        let (low, high) = (parse_duration(min), parse_duration(max));
+        let range = format!("`never`, or {min} to {max}");
+        let expected = format!("\"never\" or a duration from {min} to {max}");
+        self.read(key, Some("never"), doc, Some(range), &expected, |t| match t {
+            "never" => Some(None),
+            t => parse_duration(t).filter(|d| Some(*d) >= low && Some(*d) <= high).map(Some),
+        })
+        .flatten()
+    }
+
     pub(super) fn bool_opt(&mut self, key: &'static str, doc: &'static str) -> Option<bool> {
         let given = self.take(key, None, doc, Some("true or false".to_owned()))?;
         let value = match &given.value {
@@ -415,6 +469,52 @@ fn named<'k>(key: &'k str, table: &str, section: &str) -> Option<(&'k str, &'k s
     let (before, key) = rest.rsplit_once('.')?;
     let name = before.strip_suffix(section)?.strip_suffix('.')?;
     (!name.is_empty()).then_some((name, key))
+}
+
+/// `500MB`, `1.5GB`, `2GiB`: powers of ten, or of two.
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(split);
+    let scale = match unit.trim() {
+        "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    parse_scaled(number, scale)
+}
+
+/// Cores, such as `0.25`, in thousandths.
+pub(crate) fn parse_cores(text: &str) -> Option<u64> {
+    parse_scaled(text, 1_000)
+}
+
+/// A decimal number times `scale`, exactly; none if that is no whole number.
+fn parse_scaled(text: &str, scale: u64) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) || text.ends_with('.') {
+        return None;
+    }
+    let divisor = 10_u64.checked_pow(u32::try_from(part.len()).ok()?)?;
+    let part = if part.is_empty() { 0 } else { part.parse::<u64>().ok()?.checked_mul(scale)? };
+    if part % divisor != 0 {
+        return None;
+    }
+    whole.parse::<u64>().ok()?.checked_mul(scale)?.checked_add(part / divisor)
+}
+
+/// Thousandths as a decimal number.
+fn decimal(millis: u32) -> String {
+    let text = format!("{}.{:03}", millis / 1_000, millis % 1_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// `250ms`, `30s`, `5m`, `2h`, `7d`.

@@ -13,6 +13,23 @@ fn defaults_hold_without_any_source() {
 }
 
 #[test]
+fn sizes_and_cores_are_numbers_that_people_write() {
+    let worker = |text: &str| Config::load(&file(&format!("[worker]\n{text}"))).unwrap().worker;
+    let cost = Config::load(&Sources::default()).unwrap().worker.declared();
+    assert_eq!(cost, muster_fleet::cost::Cost::PLANNED, "the guide's");
+    assert_eq!(worker("bot_memory = \"512MiB\"").bot_memory, 512 << 20);
+    assert_eq!(worker("bot_memory = \"0.25 GB\"").bot_memory, 250_000_000);
+    assert_eq!(worker("bot_cpu = 0.25").bot_cpu_millis, 250);
+    assert_eq!(worker("bot_cpu = 2").bot_cpu_millis, 2_000);
+    assert_eq!(worker("exit_when_idle = \"never\"").exit_when_idle, None);
+    assert_eq!(worker("exit_when_idle = \"5m\"").exit_when_idle, Some(Duration::from_secs(300)));
+    let idle = file("[worker]\nexit_when_idle = \"5m\"");
+    assert!(Config::load_as(&idle, Some(Role::Worker)).is_err(), "a role alone needs shared sessions");
+    let error = Config::load_as(&idle, Some(Role::All)).unwrap_err();
+    assert!(error.problems[0].contains("is for `muster serve worker`"), "{error}");
+}
+
+#[test]
 fn later_sources_win() {
     let mut sources = file("listen = \"127.0.0.1:1\"\n[worker]\nlease = \"40s\"\nheartbeat = \"3s\"");
     sources.env.push(("MUSTER_LISTEN".into(), "127.0.0.1:2".into()));
@@ -52,6 +69,16 @@ fn each_mistake_is_named_with_its_key_and_what_is_allowed() {
         ("[worker]\nmax_concurrent_bots = 0", "worker.max_concurrent_bots: expected an integer from 1 to 1000, got 0"),
         ("[worker]\nmax_concurrent_bots = \"8\"", "worker.max_concurrent_bots: expected an integer"),
         ("[worker]\nlease = \"3s\"\nheartbeat = \"2s\"", "worker.lease: must be at least three times worker.heartbeat"),
+        ("[worker]\nbot_memory = \"1.5\"", "worker.bot_memory: expected a size from 16MB to 1TB, such as \"1.5GB\""),
+        ("[worker]\nbot_memory = \"15MB\"", "worker.bot_memory: expected a size from 16MB"),
+        ("[worker]\nbot_cpu = 0", "worker.bot_cpu: expected a number from 0.01 to 64, got 0"),
+        ("[worker]\nbot_cpu = \"1\"", "worker.bot_cpu: expected a number"),
+        ("[worker]\nbot_memory = \"4GB\"", "worker.bot_memory_limit: must not be less than worker.bot_memory"),
+        (
+            "[worker]\nexit_when_idle = \"soon\"",
+            "worker.exit_when_idle: expected \"never\" or a duration from 1s to 7d",
+        ),
+        ("[worker]\nmemory_headroom = 91", "worker.memory_headroom: expected an integer from 0 to 90"),
         ("[worker]\nlaese = \"3s\"", "worker.laese: there is no such key"),
         ("[browser]\nextra_args = \"--x\"", "browser.extra_args: expected a list"),
         ("[storage]\nurl = \"gs://b\"", "storage.url: must be file:///directory or s3://bucket/prefix"),
@@ -60,6 +87,15 @@ fn each_mistake_is_named_with_its_key_and_what_is_allowed() {
         ("[hooks]\ndisable_after = \"31d\"", "hooks.disable_after: expected a duration from 1h to 30d"),
         ("[tenants.\"a b\".hooks]\nsigning_secret = \"k\"", "tenants.a b: the name of a tenant has letters"),
         ("[tenants.acme.hooks]\ntimeout = \"5s\"", "tenants.acme.hooks.timeout: there is no such key"),
+        ("[limits]\nconcurrency = -1", "limits.concurrency: expected an integer from 0 to 1000000, got -1"),
+        ("[limits]\nbeyond = \"drop\"", "limits.beyond: expected one of \"queue\", \"refuse\", got \"drop\""),
+        ("[limits]\nweight = 0", "limits.weight: expected an integer from 1 to 1000, got 0"),
+        ("[tenants.acme.limits]\nweight = 1001", "tenants.acme.limits.weight: expected an integer from 1 to 1000, got"),
+        (
+            "[tenants.acme.limits]\nbeyond = 1",
+            "tenants.acme.limits.beyond: expected one of \"queue\", \"refuse\", got 1",
+        ),
+        ("[tenants.acme.limits]\nconcurency = 1", "tenants.acme.limits.concurency: there is no such key"),
         ("[sandbox]\nenabled = \"yes\"", "sandbox.enabled: expected true or false"),
         ("[transcription]\nurl = \"file:///x\"", "transcription.url: must be http or https"),
         ("[transcription.deepgram]\nurl = \"gs://x\"", "transcription.deepgram.url: must be wss, ws, https or http"),
@@ -177,6 +213,26 @@ fn keys_of_providers_and_tenants_come_from_file_and_environment() {
     assert_eq!(of("acme").assemblyai_api_key.as_deref(), Some("sk-acme-assemblyai"));
     assert_eq!(of("other").deepgram_api_key.as_deref(), Some("other-env"));
     assert_eq!((of("other").api_key, config.tenants.len()), (None, 2));
+}
+
+#[test]
+fn a_tenant_has_the_limits_of_all_but_for_its_own() {
+    let mut sources = file(
+        "[limits]\nconcurrency = 50\nmax_waiting = 7\n[tenants.acme.limits]\nconcurrency = 5\nbeyond = \"refuse\"\nrequests_per_minute = 600\n[tenants.big.limits]\nconcurrency = 0\nweight = 3\n",
+    );
+    sources.env.push(("MUSTER_TENANTS__ENV__LIMITS__WEIGHT".into(), "2".into()));
+    let tiers = Config::load(&sources).unwrap().tiers;
+    let of = |name: &str| tiers.of(&muster_session::TenantId::new(name));
+    let everybody = of("somebody");
+    assert_eq!((everybody.concurrency, everybody.beyond, everybody.weight), (Some(50), Beyond::Queue, 1));
+    assert_eq!((everybody.requests_per_minute.unwrap().get(), everybody.max_waiting), (60_000, 7));
+    let requests_per_minute = std::num::NonZeroU32::new(600);
+    let acme = Tier { concurrency: Some(5), beyond: Beyond::Refuse, requests_per_minute, ..everybody };
+    assert_eq!(of("acme"), acme);
+    assert_eq!(of("big"), Tier { concurrency: None, weight: 3, ..everybody });
+    assert_eq!(of("env"), Tier { weight: 2, ..everybody });
+    let text = Config::print(&sources).unwrap();
+    assert!(text.contains("[tenants.acme.limits]\n"), "{text}");
 }
 
 const SHARED: &str = r#"

@@ -1,7 +1,10 @@
-//! Schedules, stuck sessions, deadlines, retention.
+//! Schedules, the line for places, stuck sessions, deadlines, retention.
 //!
 //! Every decision is the session machine's; this role only finds the sessions, by index, and hands them the input. A
 //! session that changed in between refuses the input, which is harmless. Of several processes the one that leads does it.
+
+mod places;
+mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +19,12 @@ use super::{ApplyError, Backend};
 use crate::backends::clock;
 use crate::supervise::Shutdown;
 
+pub use self::schedule::Schedule;
+
 const TICK: Duration = Duration::from_millis(500);
 const BATCH: u32 = 256;
+/// Writes that are made together.
+const AT_A_TIME: usize = 16;
 
 /// A pass this long after the last good one means that the machine stood still or the store was away: workers get time to
 /// renew first.
@@ -44,6 +51,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut last = backend.clock.now();
     let mut looked = last;
+    let mut schedule = Schedule::default();
     loop {
         let now = backend.clock.now();
         if now.since(last) > STALL {
@@ -52,7 +60,7 @@ pub async fn run(
         }
         let mut passed = Ok(());
         if leadership.holds() {
-            passed = step(&backend, &storage).await;
+            passed = step(&backend, &storage, &mut schedule).await;
             if passed.is_ok() && now.since(looked) >= LOOK_AT_WORKERS {
                 passed = forget_workers(&backend).await.and(forget_received(&backend, keep_received).await);
                 looked = now;
@@ -63,20 +71,33 @@ pub async fn run(
             // Time that the store was away is lost as well: workers could not renew either.
             Err(error) => tracing::warn!(error = format!("{error:#}"), "sessions could not be looked at; trying again"),
         }
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(TICK) => {}
-            () = shutdown.ended() => return Ok(()),
+        let mut tick = std::pin::pin!(tokio::time::sleep(TICK));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut tick => break,
+                () = shutdown.ended() => return Ok(()),
+                () = backend.nudge.freed(), if leadership.holds() => {
+                    if let Err(error) = give_places(&backend).await {
+                        tracing::warn!(error = format!("{error:#}"), "places could not be given; trying again");
+                    }
+                }
+            }
         }
     }
 }
 
+async fn give_places(backend: &Backend) -> anyhow::Result<()> {
+    let loads = backend.store.loads().await.context("looking at the line")?;
+    places::give(backend, &loads).await
+}
+
 /// One pass over everything that time alone changes.
-pub async fn step(backend: &Backend, storage: &Arc<dyn ObjectStore>) -> anyhow::Result<()> {
+pub async fn step(backend: &Backend, storage: &Arc<dyn ObjectStore>, schedule: &mut Schedule) -> anyhow::Result<()> {
+    // Who waits in line was there before those that set out now.
+    give_places(backend).await?;
+    schedule.set_out(backend).await?;
     let now = backend.clock.now();
-    for session in backend.store.due(now, BATCH).await.context("looking for due sessions")? {
-        hand(backend, session, Input::Due).await?;
-    }
     for session in backend.store.lease_expired(now - CLOCKS_DIFFER, BATCH).await.context("looking for lost sessions")? {
         let owner = session.lease.as_ref().map(|lease| lease.owner.to_string()).unwrap_or_default();
         // Read again: a worker may have renewed it since, and then the machine refuses.

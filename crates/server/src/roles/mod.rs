@@ -6,15 +6,20 @@
 //! - [`media`]: finalises recordings and makes transcripts.
 //! - [`inbound`]: what webhooks that came in mean and cause.
 //! - [`remote`]: bots that run in somebody else's cloud.
-//! - [`control`]: schedules, stuck sessions, deadlines, retention; [`leader`]: in one process at a time.
+//! - [`admit`]: whether a bot is sent at once, waits in line, or is refused; [`line`](mod@line): who has how many places.
+//! - [`lessons`]: what is measured of bots.
+//! - [`control`]: schedules, the line, stuck sessions, deadlines, retention; [`leader`]: in one process at a time.
 //!
 //! Webhook delivery is `muster_hooks::deliver`. A [`Role`] is what one process has of these. Media goes with webhooks: both
 //! take jobs from the queue, so any number of processes can share the work, which what [`control`] does must not be.
 
+pub mod admit;
 pub mod control;
 pub mod inbound;
 mod jobs;
 pub mod leader;
+pub mod lessons;
+pub mod line;
 pub mod media;
 pub mod nudge;
 pub mod relay;
@@ -26,10 +31,12 @@ use std::sync::Arc;
 
 use muster_queue::JobQueue;
 use muster_session::{BotId, Input, Outcome, Rejected, Session, Timestamp};
-use muster_store::{Commit, InboxEntry, SessionStore, StoreError};
+use muster_store::{Commit, InboxEntry, PlaceChange, SessionStore, StoreError};
 
+use self::lessons::{Before, Lessons};
 use self::nudge::{News, Nudge};
 use crate::clock::Clock;
+use crate::config::Tiers;
 use crate::endpoints::Endpoints;
 
 /// What a process of the fleet does. The command line says which.
@@ -86,6 +93,10 @@ pub struct Backend {
     pub nudge: Arc<Nudge>,
     /// Who is told of what happens, beside each bot's own address.
     pub endpoints: Endpoints,
+    /// What each tenant may have.
+    pub tiers: Tiers,
+    /// What this process measures of bots.
+    pub lessons: Arc<Lessons>,
 }
 
 /// What became of a webhook that came in.
@@ -122,16 +133,26 @@ impl Backend {
     /// Over these. Clones share the rest, too.
     #[must_use]
     pub fn new(store: Arc<dyn SessionStore>, queue: JobQueue, clock: Clock) -> Self {
-        Self { store, queue, clock, nudge: Arc::default(), endpoints: Endpoints::default() }
+        let (nudge, endpoints, tiers, lessons) = Default::default();
+        Self { store, queue, clock, nudge, endpoints, tiers, lessons }
     }
 
-    /// What is to be written, with everybody who is to be told of it.
-    pub async fn commit_of(&self, session: Session, outcome: Outcome, now: Timestamp) -> Result<Commit, StoreError> {
+    /// What is to be written, with everybody who is to be told of it, and with the place that it takes or frees: the session
+    /// `had_place` when it was read. It takes none beyond what its tenant may have at a time.
+    pub async fn commit_of(
+        &self,
+        had_place: bool,
+        session: Session,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<Commit, StoreError> {
+        let limit = self.tiers.of(&session.tenant).concurrency;
+        let place = PlaceChange::between(had_place, session.has_place(), limit);
         let endpoints = match outcome.events.is_empty() {
             true => Arc::default(),
             false => self.endpoints.of(&*self.store, &session.tenant).await?,
         };
-        Ok(Commit { endpoints, ..Commit::new(session, outcome, now) })
+        Ok(Commit { endpoints, place, ..Commit::new(session, outcome, now) })
     }
 
     /// Applies what a webhook says to its session, all of it or nothing, and notes it in the inbox in the same write; again from
@@ -139,7 +160,7 @@ impl Backend {
     pub async fn observe(&self, bot: BotId, inputs: &[Input], entry: InboxEntry) -> Result<Observed, StoreError> {
         for _ in 0..CONFLICT_RETRIES {
             let Some(mut session) = self.store.get(bot).await? else { return Ok(Observed::Missing) };
-            let now = self.clock.now();
+            let (now, before) = (self.clock.now(), Before::of(&session));
             let mut outcome = Outcome::default();
             for (place, input) in inputs.iter().enumerate() {
                 match session.apply(input.clone(), now) {
@@ -152,7 +173,7 @@ impl Backend {
                     Err(_) => {}
                 }
             }
-            let commit = self.commit_of(session, outcome, now).await?;
+            let commit = self.commit_of(before.had_place, session, outcome, now).await?;
             let news = News::of(&commit);
             match self.store.commit(Commit { inbox: Some(entry.clone()), ..commit }).await {
                 Ok(_) => {
@@ -181,19 +202,32 @@ impl Backend {
     }
 
     /// Applies `input` to a record as it was read; a conflict is the caller's to handle.
-    pub async fn apply_to(&self, mut session: Session, input: Input) -> Result<Session, ApplyError> {
-        let now = self.clock.now();
+    pub async fn apply_to(&self, session: Session, input: Input) -> Result<Session, ApplyError> {
+        let limit = self.tiers.of(&session.tenant).concurrency;
+        self.apply_within(session, input, limit).await
+    }
+
+    /// The same where a place is taken only if fewer than `limit` are: [`StoreError::Full`] otherwise.
+    pub async fn apply_within(
+        &self,
+        mut session: Session,
+        input: Input,
+        limit: Option<u64>,
+    ) -> Result<Session, ApplyError> {
+        let (now, before) = (self.clock.now(), Before::of(&session));
         let expired = matches!(input, Input::LeaseExpired);
         let lease_seen = session.lease.as_ref().filter(|_| expired).map(|lease| lease.until);
         let outcome = session.apply(input, now)?;
-        let commit = self.commit_of(session, outcome, now).await.map_err(ApplyError::Store)?;
-        let commit = Commit { lease_seen, ..commit };
+        let commit = self.commit_of(before.had_place, session, outcome, now).await.map_err(ApplyError::Store)?;
+        let place = PlaceChange::between(before.had_place, commit.session.has_place(), limit);
+        let commit = Commit { lease_seen, place, ..commit };
         let news = News::of(&commit);
         let session = self.store.commit(commit).await.map_err(|error| match error {
             StoreError::Missing => ApplyError::Missing,
             error => ApplyError::Store(error),
         })?;
         self.nudge.say(news);
+        self.lessons.heed(before, &session);
         Ok(session)
     }
 }

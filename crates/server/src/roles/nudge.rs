@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use muster_session::BotId;
-use muster_store::{Commit, addresses};
+use muster_store::{Commit, PlaceChange, addresses};
 use tokio::sync::Notify;
 
 /// The most bots that are kept in mind. Any more are found by the sweep.
@@ -14,6 +14,7 @@ const MOST_BOTS: usize = 65_536;
 #[derive(Debug, Default)]
 pub struct Nudge {
     wake: Notify,
+    freed: Notify,
     news: Mutex<News>,
 }
 
@@ -24,6 +25,8 @@ pub struct News {
     pub jobs: bool,
     /// Bots that have webhooks to deliver.
     pub bots: BTreeSet<BotId>,
+    /// A tenant has a place less. Not kept: who gives places away is told at once.
+    pub freed: bool,
 }
 
 impl News {
@@ -32,13 +35,17 @@ impl News {
     pub fn of(commit: &Commit) -> Self {
         let callback = commit.session.callback_url.as_ref();
         let told = commit.events.iter().any(|event| addresses(event, callback, &commit.endpoints).next().is_some());
-        Self { jobs: !commit.jobs.is_empty(), bots: told.then_some(commit.session.id).into_iter().collect() }
+        Self {
+            jobs: !commit.jobs.is_empty(),
+            bots: told.then_some(commit.session.id).into_iter().collect(),
+            freed: commit.place == PlaceChange::Free,
+        }
     }
 
     /// That a bot has webhooks to deliver.
     #[must_use]
     pub fn webhooks(bot: BotId) -> Self {
-        Self { jobs: false, bots: BTreeSet::from([bot]) }
+        Self { bots: BTreeSet::from([bot]), ..Self::default() }
     }
 
     /// True if there is nothing to publish.
@@ -51,6 +58,9 @@ impl News {
 impl Nudge {
     /// Says that this was committed. What is committed already may be said; what is not must not.
     pub fn say(&self, news: News) {
+        if news.freed {
+            self.freed.notify_one();
+        }
         if news.is_empty() {
             return;
         }
@@ -67,6 +77,11 @@ impl Nudge {
     /// Returns once something was said since the last call. Cancel safe.
     pub async fn said(&self) {
         self.wake.notified().await;
+    }
+
+    /// Returns once a place was freed since the last call. Cancel safe.
+    pub async fn freed(&self) {
+        self.freed.notified().await;
     }
 
     /// What was said since it was last taken.
@@ -94,7 +109,7 @@ mod tests {
         nudge.say(News::webhooks(bots[1]));
         nudge.say(News::webhooks(bots[0]));
         nudge.said().await;
-        assert_eq!(nudge.take(), News { jobs: true, bots: bots.into() });
+        assert_eq!(nudge.take(), News { jobs: true, bots: bots.into(), freed: false });
         assert!(nudge.take().is_empty());
         nudge.say(News::default());
         assert!(futures_util::FutureExt::now_or_never(nudge.said()).is_none(), "there is nothing to hear");

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use muster_hooks::client::{GuardedClient, Limits};
 use muster_hooks::guard::Policy;
-use muster_platform::pack::Packs;
+use muster_runtime::machine::Machine;
+use muster_runtime::{Confinement, Launcher};
 use muster_session::WorkerId;
 use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use super::Process;
 use crate::config::{Config, MEETSTREAM};
 use crate::engines::Engines;
 use crate::roles::leader::Leadership;
+use crate::roles::line::View;
 use crate::roles::{self, Backend};
 use crate::supervise::{OnFailure, Shutdown, Supervisor};
 
@@ -116,6 +118,19 @@ pub(super) fn relay(
     });
 }
 
+/// What the API knows of who waits for a place.
+pub(super) fn line(supervisor: &mut Supervisor, view: &View, shutdown: &Shutdown) {
+    let (view, shutdown) = (view.clone(), shutdown.clone());
+    supervisor.run("line", OnFailure::Restart, move || view.clone().keep(shutdown.clone()));
+}
+
+/// What this process measures of bots.
+pub(super) fn lessons(supervisor: &mut Supervisor, backend: &Backend, shutdown: &Shutdown) {
+    let (backend, shutdown) = (backend.clone(), shutdown.clone());
+    supervisor
+        .run("lessons", OnFailure::Restart, move || roles::lessons::keep_learning(backend.clone(), shutdown.clone()));
+}
+
 /// Leads when nobody else does, and then moves on what time alone changes.
 pub(super) fn control(
     supervisor: &mut Supervisor,
@@ -138,15 +153,9 @@ pub(super) fn control(
     leadership
 }
 
-pub(super) async fn worker(
-    supervisor: &mut Supervisor,
-    config: &Config,
-    backend: &Backend,
-    packs: &Arc<Packs>,
-    storage: &Url,
-    engines: &Arc<Engines>,
-    shutdown: &Shutdown,
-) -> anyhow::Result<CancellationToken> {
+/// Answers what is cancelled once a draining process has no bot left.
+pub(super) async fn worker(supervisor: &mut Supervisor, process: &Process) -> anyhow::Result<CancellationToken> {
+    let Process { config, backend, .. } = process;
     let state_dir = config.data_dir.join("bots");
     std::fs::create_dir_all(&state_dir).context("the bots' directory")?;
     let state_dir = state_dir.canonicalize().context("the bots' directory")?;
@@ -155,27 +164,25 @@ pub(super) async fn worker(
     if swept > 0 {
         tracing::warn!(bots = swept, "ended bots that an earlier run of this server left behind");
     }
-    let program = std::env::current_exe().context("the path of this program")?;
-    let launcher = muster_runtime::Launcher {
-        program,
-        args: vec!["run-bot".to_owned()],
-        launch_deadline: config.worker.launch_deadline,
-        state_dir: state_dir.clone(),
-    };
+    // Before this process moves to another control group: what limits it is above both.
+    let machine = Machine::here();
     let setup = roles::worker::WorkerSetup {
         id: WorkerId::new(format!("worker-{}", Uuid::new_v4().as_simple())),
         config: config.worker.clone(),
         browser: config.browser.clone(),
-        bots: Arc::new(launcher),
-        packs: Arc::clone(packs),
-        storage: storage.clone(),
-        engines: Arc::clone(engines),
+        bots: Arc::new(launcher(config, &state_dir)?),
+        packs: Arc::clone(&process.packs),
+        storage: process.storage_url.clone(),
+        engines: Arc::clone(&process.engines),
         allow_private: config.hooks.allow_private.clone(),
         profile_root: state_dir,
         shared: config.is_shared(),
+        machine: Some(machine),
+        protections: roles::worker::protection::detect(&config.worker).await?,
+        began: process.began,
     };
     let idle = CancellationToken::new();
-    let (backend, shutdown, drained) = (backend.clone(), shutdown.clone(), idle.clone());
+    let (backend, shutdown, drained) = (backend.clone(), process.shutdown.clone(), idle.clone());
     supervisor.run("worker", OnFailure::Restart, move || {
         let work = roles::worker::run(backend.clone(), setup.clone(), shutdown.clone());
         let (drained, lock) = (drained.clone(), Arc::clone(&lock));
@@ -187,6 +194,22 @@ pub(super) async fn worker(
         }
     });
     Ok(idle)
+}
+
+fn launcher(config: &Config, state_dir: &Path) -> anyhow::Result<Launcher> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    let confinement = Confinement::prepare(config.worker.bot_memory_limit);
+    match &confinement {
+        Ok(_) => tracing::info!("each bot has a control group: the kernel keeps worker.bot_memory_limit"),
+        Err(why) => tracing::info!(why, "bots are measured to keep worker.bot_memory_limit"),
+    }
+    Ok(Launcher {
+        program,
+        args: vec!["run-bot".to_owned()],
+        launch_deadline: config.worker.launch_deadline,
+        state_dir: state_dir.to_owned(),
+        confinement: confinement.ok(),
+    })
 }
 
 /// Two workers in one directory would take each other's bots for strays. Let go when the process ends.

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::supervise::Shutdown;
 
-/// The first signal drains, the second makes running bots leave now. Returns when no bot is left, or when a task
+/// The first signal drains, unless something else did, the second makes running bots leave now. Returns when no bot is left, or when a task
 /// failed that the server cannot do without.
 pub(super) async fn wait(shutdown: &Shutdown, idle: &CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -14,6 +14,8 @@ pub(super) async fn wait(shutdown: &Shutdown, idle: &CancellationToken) -> anyho
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        // An idle worker, or one whose machine is wanted back.
+        () = shutdown.drained() => {}
         () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
     }
     shutdown.drain();

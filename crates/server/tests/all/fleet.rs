@@ -83,7 +83,13 @@ impl Shared {
     }
 
     pub(crate) fn process(&self, role: &str, name: &str) -> Server {
-        Server::start_role(role, &self.data(name), &format!("lease = \"3s\"\n{}", self.config(&self.data("media"))))
+        self.process_with(role, name, "")
+    }
+
+    /// With more in `[worker]`.
+    pub(crate) fn process_with(&self, role: &str, name: &str, worker: &str) -> Server {
+        let config = format!("lease = \"3s\"\n{worker}{}", self.config(&self.data("media")));
+        Server::start_role(role, &self.data(name), &config)
     }
 
     fn config(&self, media: &Path) -> String {

@@ -83,9 +83,14 @@ impl Server {
     fn start_with(role: &str, data: &Path, extra_config: &str, stderr: Stdio, level: &str) -> Self {
         std::fs::create_dir_all(data).unwrap();
         let config = data.with_extension("toml");
+        // Few cores run many tests at a time. What a bot needs beyond this is measured.
+        let small = match extra_config.contains("bot_cpu") {
+            true => "",
+            false => "bot_cpu = 0.1\nbot_memory = \"100MB\"\n",
+        };
         std::fs::write(
             &config,
-            format!("[hooks]\nsigning_secret = \"{SECRET}\"\nallow_private = [\"127.0.0.0/8\", \"::1/128\"]\n[worker]\nheartbeat = \"500ms\"\nsegment = \"1s\"\nstop_grace = \"10s\"\n{extra_config}"),
+            format!("[hooks]\nsigning_secret = \"{SECRET}\"\nallow_private = [\"127.0.0.0/8\", \"::1/128\"]\n[worker]\nheartbeat = \"500ms\"\nsegment = \"1s\"\nstop_grace = \"10s\"\n{small}{extra_config}"),
         )
         .unwrap();
         let mut child = command()

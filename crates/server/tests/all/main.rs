@@ -17,3 +17,4 @@ mod inbound;
 mod live;
 mod sdk;
 mod words;
+mod workers;

@@ -10,10 +10,10 @@ use muster_session::{BotId, EndpointId, Session, State, TenantId, Timestamp, Tra
 use muster_store::{
     ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryStatus, Document, Endpoint, InboxCount,
     InboxEntry, InboxPage, InboxQuery, KnownWorker, LeaseRenewal, LedgerPage, LedgerQuery, ListQuery, LogEntry,
-    OutboxJob, Page, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
+    OutboxJob, Page, PlaceChange, Renewed, SessionStore, StoreError, TenantLoad, WorkerRecord,
 };
 
-use super::{nobody_waits_in_vain, written};
+use super::{nobody_waits_in_vain, places_are_right, written};
 use crate::Plant;
 use crate::node::{FLEET, worker_id};
 use crate::world::{Life, World};
@@ -72,6 +72,7 @@ impl SessionStore for WatchedStore {
         if let Created::New(session) = &created {
             written(&self.world, self.life, None, session, &events);
             nobody_waits_in_vain(&self.world).await;
+            places_are_right(&self.world).await;
         }
         Ok(created)
     }
@@ -98,10 +99,14 @@ impl SessionStore for WatchedStore {
         if let (true, Some(before)) = (self.has(Plant::DoubleTerminal), &before) {
             (commit.session.version, commit.lease_seen) = (before.version, None);
         }
+        if self.has(Plant::KeptPlaces) && commit.place == PlaceChange::Free {
+            commit.place = PlaceChange::Keep;
+        }
         let events = commit.events.clone();
         let after = self.world.store.commit(commit).await?;
         written(&self.world, self.life, before.as_ref(), &after, &events);
         nobody_waits_in_vain(&self.world).await;
+        places_are_right(&self.world).await;
         Ok(after)
     }
 

@@ -31,3 +31,8 @@ fn an_outbox_entry_marked_before_it_is_published() {
 fn a_record_written_although_it_changed() {
     found(Plant::DoubleTerminal, &["terminal told: true", "comes after event"]);
 }
+
+#[test]
+fn a_place_that_is_kept_after_the_end() {
+    found(Plant::KeptPlaces, &["and counted as"]);
+}

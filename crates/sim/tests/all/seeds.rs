@@ -22,6 +22,7 @@ fn hold(seeds: Range<u64>) {
     // A simulation in which nothing goes wrong proves nothing.
     let every = [
         "bots",
+        "in line",
         "retried",
         "rejoins",
         "kills",

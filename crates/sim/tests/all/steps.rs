@@ -21,6 +21,8 @@ use muster_queue::faulty::FaultyQueue;
 use muster_queue::{JobQueue, Queue};
 use muster_server::clock::Clock;
 use muster_server::config::WorkerConfig;
+use muster_server::roles::admit;
+use muster_server::roles::line::View;
 use muster_server::roles::nudge::News;
 use muster_server::roles::{Backend, Role};
 use muster_server::supervise::Shutdown;
@@ -112,6 +114,8 @@ pub(crate) struct Case {
     pub(crate) bots: Arc<QuickBots>,
     inbox: Arc<Inbox>,
     clock: Clock,
+    /// There is no place for it when it is created.
+    in_line: bool,
 }
 
 impl Case {
@@ -120,7 +124,8 @@ impl Case {
         let (bots, inbox) = (Arc::new(QuickBots::default()), Arc::new(Inbox(watch::Sender::default())));
         // Goes on as the timers do, so that it is virtual where they are.
         let (started, began) = (Clock::system().now(), Instant::now());
-        Self { step, store, queue, bots, inbox, clock: Clock::new(move || started + began.elapsed()) }
+        let clock = Clock::new(move || started + began.elapsed());
+        Self { step, store, queue, bots, inbox, clock, in_line: false }
     }
 
     fn backend(&self) -> Backend {
@@ -171,7 +176,7 @@ impl Case {
             }
         };
         let told = async {
-            let bot = customer(seen).await;
+            let bot = customer(seen, self.in_line).await;
             let events = self.done().await;
             (bot, events)
         };
@@ -186,7 +191,7 @@ impl Case {
 
     /// Creates the session while nothing else is there.
     pub(crate) async fn create(&self) -> BotId {
-        create(&self.backend()).await.unwrap()
+        create(&self.backend(), false).await.unwrap()
     }
 
     /// Waits until the customer has everything.
@@ -215,26 +220,31 @@ fn last(events: &BTreeMap<u64, Value>) -> u64 {
 }
 
 /// Asks for a bot with one idempotency key until that is acknowledged by whichever process there is.
-async fn customer(backends: watch::Receiver<Backend>) -> BotId {
+async fn customer(backends: watch::Receiver<Backend>, in_line: bool) -> BotId {
     loop {
         let backend = backends.borrow().clone();
-        if let Ok(Some(bot)) = tokio::time::timeout(CUSTOMER, create(&backend)).await {
+        if let Ok(Some(bot)) = tokio::time::timeout(CUSTOMER, create(&backend, in_line)).await {
             return bot;
         }
     }
 }
 
-async fn create(backend: &Backend) -> Option<BotId> {
-    let now = backend.clock.now();
-    let (session, outcome) = Session::create(new_session(), now);
+async fn create(backend: &Backend, in_line: bool) -> Option<BotId> {
     let guard = CreateGuard { idempotency_key: Some("once".to_owned()) };
-    let commit = Commit::new(session, outcome, now);
-    let news = News::of(&commit);
-    match backend.store.create(commit, guard).await.ok()? {
-        Created::New(session) | Created::Replayed(session) => {
+    let created = match in_line {
+        false => admit::create(&View::new(backend.clone()), new_session(), guard).await.ok()?,
+        true => {
+            let now = backend.clock.now();
+            let (session, outcome) = Session::create_held(new_session(), now);
+            let commit = Commit::new(session, outcome, now);
+            let news = News::of(&commit);
+            let created = backend.store.create(commit, guard).await.ok()?;
             backend.nudge.say(news);
-            Some(session.id)
+            created
         }
+    };
+    match created {
+        Created::New(session) | Created::Replayed(session) => Some(session.id),
         other => panic!("{other:?}"),
     }
 }
@@ -267,18 +277,22 @@ fn new_session() -> NewSession {
 }
 
 /// Every `stride`th write meets each fault, each in a session of its own, `parallel` at a time.
-async fn walk<P: Pair>(stride: usize, parallel: usize) {
+async fn walk<P: Pair>(stride: usize, parallel: usize, in_line: bool) {
     let Some(pair) = P::new().await else { return };
     let pair: Arc<dyn Pair> = Arc::new(pair);
-    let writes = plain(&*pair).await;
+    let writes = plain(&*pair, in_line).await;
     let slots = Arc::new(Semaphore::new(parallel));
     let mut cases = JoinSet::new();
     for (nth, fault) in (1..=writes).step_by(stride).flat_map(|nth| FAULTS.map(|fault| (nth, fault))) {
         let (pair, slots) = (Arc::clone(&pair), Arc::clone(&slots));
         cases.spawn(async move {
             let _slot = slots.acquire_owned().await.unwrap();
-            let case = Case::new(&*pair, Step::new(nth, fault)).await;
+            let case = Case { in_line, ..Case::new(&*pair, Step::new(nth, fault)).await };
             case.run().await;
+            assert!(
+                case.store.loads().await.unwrap().is_empty(),
+                "{fault:?} at write {nth}: every place is given back"
+            );
             case.step.met().map(|write| (format!("{fault:?}"), write))
         });
     }
@@ -291,8 +305,8 @@ async fn walk<P: Pair>(stride: usize, parallel: usize) {
 }
 
 /// How many writes there are when nothing goes wrong.
-async fn plain(pair: &dyn Pair) -> usize {
-    let case = Case::new(pair, Step::new(0, Fault::Refuse)).await;
+async fn plain(pair: &dyn Pair, in_line: bool) -> usize {
+    let case = Case { in_line, ..Case::new(pair, Step::new(0, Fault::Refuse)).await };
     case.run().await;
     let writes = case.step.made.lock().unwrap().clone();
     assert!(writes.len() >= 15, "{writes:?}");
@@ -302,21 +316,26 @@ async fn plain(pair: &dyn Pair) -> usize {
 /// In virtual time.
 #[tokio::test(start_paused = true)]
 async fn every_step_in_memory() {
-    walk::<Memory>(1, 1).await;
+    walk::<Memory>(1, 1, false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_step_of_one_that_waits_in_line() {
+    walk::<Memory>(1, 1, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_on_embedded() {
-    walk::<Embedded>(1, 80).await;
+    walk::<Embedded>(1, 80, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_on_redis() {
-    walk::<Redis>(1, 80).await;
+    walk::<Redis>(1, 80, false).await;
 }
 
 #[cfg(feature = "aws")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_other_step_on_aws() {
-    walk::<Aws>(2, 12).await;
+    walk::<Aws>(2, 12, false).await;
 }

@@ -15,7 +15,7 @@ use super::super::error::{ApiError, Message};
 use super::super::openapi::requests::CreateBot;
 use super::super::state::ApiState;
 use super::request::{self, Rules};
-use crate::roles::nudge::News;
+use crate::roles::admit;
 
 /// A bot that was made, or that was there already.
 #[derive(Debug, Serialize, ToSchema)]
@@ -43,7 +43,8 @@ impl CreatedBot {
 /// Sends a bot into a meeting
 ///
 /// A 201 means that the bot is on record and will be run, whatever happens to this server. With `join_at` in the
-/// future the bot is scheduled; a past time means at once.
+/// future the bot is scheduled; a past time means at once. A bot that there is no place for now waits in line: its detail
+/// says where, in `queue`.
 ///
 /// `Idempotency-Key` makes the call safe to repeat: the second call with a key answers **507, which is a success**,
 /// with the bot of the first. `deduplication_key` binds a bot to a booking: the same meeting answers 200 with the
@@ -58,6 +59,8 @@ impl CreatedBot {
         (status = 400, description = "Every problem of the request, by field", body = Message),
         (status = 409, description = "`deduplication_key` was used before for another meeting", body = Message),
         (status = 413, description = "The body is larger than 1 MiB", body = Message),
+        (status = 429, description = "Too many requests; or too many bots at a time, for a tenant whose bots do not wait in \
+            line; or too many in line. `Retry-After` says when to try again", body = Message),
     )
 )]
 pub(crate) async fn create_bot(
@@ -81,15 +84,9 @@ pub(crate) async fn create_bot(
     let id = BotId::from_uuid(Uuid::now_v7());
     let transcript_id = TranscriptId::from_uuid(Uuid::new_v4());
     let new = request.into_session(caller.tenant, id, transcript_id, state.retention, state.rejoin);
-    let now = state.clock.now();
-    let (session, outcome) = Session::create(new, now);
-    let guard = CreateGuard { idempotency_key };
-    let commit = state.backend().commit_of(session, outcome, now).await?;
-    let news = News::of(&commit);
-    Ok(match state.store.create(commit, guard).await? {
+    Ok(match admit::create(&state.line, new, CreateGuard { idempotency_key }).await? {
         Created::New(session) => {
-            state.nudge.say(news);
-            tracing::info!(bot = %session.id, tenant = %session.tenant, platform = session.meeting.platform, "bot created");
+            tracing::info!(bot = %session.id, tenant = %session.tenant, platform = session.meeting.platform, held = session.held, "bot created");
             (StatusCode::CREATED, CreatedBot::new(&session, true, "Active")).into_response()
         }
         Created::Replayed(session) => {

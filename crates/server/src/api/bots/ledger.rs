@@ -138,7 +138,8 @@ pub(in crate::api) async fn send_again(state: &ApiState, mut deliveries: Vec<Del
     }
     let ids: Vec<u64> = deliveries.iter().map(|delivery| delivery.id).collect();
     let replayed = state.store.resend(&ids, state.clock.now()).await?;
-    state.nudge.say(News { jobs: false, bots: deliveries.iter().map(|delivery| delivery.event.bot).collect() });
+    let bots = deliveries.iter().map(|delivery| delivery.event.bot).collect();
+    state.backend().nudge.say(News { bots, ..News::default() });
     Ok(replayed)
 }
 

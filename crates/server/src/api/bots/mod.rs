@@ -8,6 +8,7 @@ pub(crate) mod list;
 pub(crate) mod live;
 mod media_plan;
 pub(crate) mod people;
+mod queue;
 pub(crate) mod remove;
 pub mod request;
 pub(crate) mod show;

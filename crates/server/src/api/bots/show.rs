@@ -1,13 +1,16 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
+use axum::extract::State;
 use muster_session::{Artifact, ArtifactKind, ArtifactState, Session, Timestamp, TranscriptStatus};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::auth::OwnBot;
-use super::super::error::Message;
+use super::super::error::{ApiError, Message};
+use super::super::state::ApiState;
+use super::queue::QueuePlace;
 
 /// Where a bot is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -102,6 +105,9 @@ pub(crate) struct BotDetails {
     /// Present, and true, if the bot was simulated: a load test.
     #[serde(skip_serializing_if = "Option::is_none")]
     simulated: Option<bool>,
+    /// Present while it waits to be run by a worker of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<QueuePlace>,
     /// When it is to join, if scheduled.
     join_at: Option<String>,
     /// When record and media are removed.
@@ -154,8 +160,12 @@ pub(crate) async fn status(OwnBot(session): OwnBot) -> Json<BotStatus> {
     get, path = "/bots/{bot_id}/detail", tag = "bots", params(("bot_id" = String, Path)),
     responses((status = 200, body = BotDetail), (status = 404, body = Message))
 )]
-pub(crate) async fn detail(OwnBot(session): OwnBot) -> Json<BotDetail> {
-    Json(BotDetail { bot_details: details(session) })
+pub(crate) async fn detail(
+    State(state): State<ApiState>,
+    OwnBot(session): OwnBot,
+) -> Result<Json<BotDetail>, ApiError> {
+    let queue = QueuePlace::of(&state, &session).await?;
+    Ok(Json(BotDetail { bot_details: details(session, queue) }))
 }
 
 /// Everything about the bot, under its other name
@@ -163,11 +173,11 @@ pub(crate) async fn detail(OwnBot(session): OwnBot) -> Json<BotDetail> {
     get, path = "/bots/{bot_id}/summary", tag = "bots", params(("bot_id" = String, Path)),
     responses((status = 200, body = BotDetail), (status = 404, body = Message))
 )]
-pub(crate) async fn summary(OwnBot(session): OwnBot) -> Json<BotDetail> {
-    Json(BotDetail { bot_details: details(session) })
+pub(crate) async fn summary(state: State<ApiState>, bot: OwnBot) -> Result<Json<BotDetail>, ApiError> {
+    detail(state, bot).await
 }
 
-fn details(session: Session) -> BotDetails {
+fn details(session: Session, queue: Option<QueuePlace>) -> BotDetails {
     let asked = |key: &str| session.request.get(key).and_then(Value::as_str).map(str::to_owned);
     let end = session.end.as_ref();
     BotDetails {
@@ -200,6 +210,7 @@ fn details(session: Session) -> BotDetails {
         end_message: end.map(|end| end.message.clone()),
         attempt: session.attempt,
         simulated: session.simulated.then_some(true),
+        queue,
         join_at: session.join_at.map(Timestamp::to_rfc3339),
         expires_at: session.expires_at.to_rfc3339(),
         bot_username: session.bot_name,

@@ -101,12 +101,12 @@ pub(crate) async fn create(
         disabled: None,
     };
     let endpoint = state.store.put_endpoint(endpoint).await?;
-    state.endpoints.forget(&caller.tenant);
+    state.backend().endpoints.forget(&caller.tenant);
     // Of several that were made at once, the oldest stay.
     let all = state.store.endpoints(&caller.tenant).await?;
     if all.iter().skip(MAX_ENDPOINTS).any(|surplus| surplus.id == endpoint.id) {
         state.store.delete_endpoint(&caller.tenant, endpoint.id).await?;
-        state.endpoints.forget(&caller.tenant);
+        state.backend().endpoints.forget(&caller.tenant);
         return Err(too_many());
     }
     tracing::info!(endpoint = %endpoint.id, tenant = %caller.tenant, "webhook endpoint made");
@@ -163,7 +163,7 @@ pub(crate) async fn remove(State(state): State<ApiState>, own: OwnEndpoint) -> R
     if !state.store.delete_endpoint(&own.tenant, own.endpoint.id).await? {
         return Err(no_such_endpoint());
     }
-    state.endpoints.forget(&own.tenant);
+    state.backend().endpoints.forget(&own.tenant);
     tracing::info!(endpoint = %own.endpoint.id, tenant = %own.tenant, "webhook endpoint removed");
     Ok(Json(Message { message: "The webhook endpoint was removed".to_owned() }))
 }
@@ -235,7 +235,7 @@ async fn rewrite(
         match state.store.put_endpoint(endpoint).await {
             Err(StoreError::Conflict) => endpoint = self::own(state, &tenant, id).await?,
             written => {
-                state.endpoints.forget(&tenant);
+                state.backend().endpoints.forget(&tenant);
                 return Ok(written?);
             }
         }

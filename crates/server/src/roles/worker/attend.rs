@@ -1,19 +1,22 @@
 //! One bot, from launch to the last word about it.
 
 use muster_session::protocol::{Command, Report};
-use muster_session::{BotId, EndReason, Input, Session, State};
+use muster_session::{BotId, EndReason, Input, Session, State, Timestamp};
 use muster_store::{LogEntry, StoreError};
 use serde_json::json;
 
 use super::leases::{Holding, Order, Word};
-use super::{Bot, STORE_RETRY, WorkerSetup, spec};
+use super::room::{Eviction, Seat};
+use super::spec::spec;
+use super::{Bot, STORE_RETRY, Worker, WorkerSetup};
 use crate::roles::{ApplyError, Backend};
 
 /// Tries after the first to write a log line.
 const LOG_RETRIES: u32 = 5;
 
 /// Launches and attends the bot of a session that was just acquired. Returns when nothing of it is left.
-pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Holding, session: Session) {
+pub(super) async fn bot(worker: &Worker, mut holding: Holding, mut seat: Seat, session: Session) {
+    let Worker { backend, setup, .. } = worker;
     let (bot, fencing) = (session.id, session.fencing);
     tracing::info!(%bot, attempt = session.attempt, meeting = session.meeting.key, "launching");
     let Some(spec) = spec(setup, &session) else {
@@ -21,6 +24,7 @@ pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Hol
         gone(backend, bot, fencing, EndReason::Internal, message).await;
         return;
     };
+    worker.protections.shielded().await;
     let handle = match setup.bots.launch(&spec).await {
         Ok(handle) => handle,
         Err(error) => {
@@ -29,16 +33,25 @@ pub(super) async fn bot(backend: &Backend, setup: &WorkerSetup, mut holding: Hol
             return;
         }
     };
+    if let Some(gauge) = handle.gauge() {
+        seat.measured_by(gauge);
+    }
     let told_of_people = !session.media.participants.is_empty();
-    let mut attendant = Attendant { backend, bot, fencing, lines: 0, told_of_people };
-    let mut line = Line { setup, bot, handle, holding: &mut holding, asked: Order::Stay };
+    let admitted = session.admitted_at.is_some();
+    let mut attendant = Attendant { backend, bot, fencing, lines: 0, told_of_people, admitted };
+    let mut line =
+        Line { setup, bot, handle, holding: &mut holding, seat: &mut seat, asked: Order::Stay, evicted: None };
     let exit = attendant.follow(&mut line).await;
     tracing::info!(%bot, exit, "bot process ended");
     if line.asked == Order::Lost {
         return;
     }
+    let (reason, message) = line.end(&exit);
+    if reason == EndReason::OverBudget {
+        attendant.note(backend.clock.now(), &message).await;
+    }
     // Refused if the bot's own last word was written: then this is old news.
-    gone(backend, bot, fencing, EndReason::BotCrashed, format!("the bot process ended: {exit}")).await;
+    gone(backend, bot, fencing, reason, message).await;
 }
 
 /// The line to the bot, which orders go over, whatever else is waited for.
@@ -47,7 +60,10 @@ struct Line<'a> {
     bot: BotId,
     handle: Box<dyn Bot>,
     holding: &'a mut Holding,
+    seat: &'a mut Seat,
     asked: Order,
+    /// Why it had to be gone at once.
+    evicted: Option<Eviction>,
 }
 
 impl Line<'_> {
@@ -58,6 +74,7 @@ impl Line<'_> {
             tokio::select! {
                 biased;
                 done = &mut what => return Some(done),
+                why = self.seat.evicted(), if self.evicted.is_none() => self.evict(why).await,
                 word = self.holding.hear() => self.pass_on(word).await,
             }
         }
@@ -69,6 +86,7 @@ impl Line<'_> {
         loop {
             tokio::select! {
                 biased;
+                why = self.seat.evicted(), if self.evicted.is_none() => self.evict(why).await,
                 word = self.holding.hear(), if self.asked < Order::Lost => self.pass_on(word).await,
                 report = self.handle.next_report() => return report,
             }
@@ -96,6 +114,29 @@ impl Line<'_> {
         }
     }
 
+    /// Its memory grows while it would be asked to leave.
+    async fn evict(&mut self, why: Eviction) {
+        tracing::warn!(bot = %self.bot, why = &*why, "ending the bot");
+        self.evicted = Some(why);
+        self.handle.kill().await;
+    }
+
+    /// Why the bot is gone that did not say it itself.
+    fn end(&self, exit: &str) -> (EndReason, String) {
+        match &self.evicted {
+            Some(why) => (EndReason::OverBudget, why.to_string()),
+            None if self.handle.ran_out_of_memory() => {
+                let limit = self.setup.config.bot_memory_limit / 1_000_000;
+                let message = format!("The bot took all of the {limit} MB of worker.bot_memory_limit");
+                (EndReason::OverBudget, message)
+            }
+            None if self.asked == Order::GoingDown => {
+                (EndReason::WorkerShutdown, EndReason::WorkerShutdown.message().to_owned())
+            }
+            None => (EndReason::BotCrashed, format!("the bot process ended: {exit}")),
+        }
+    }
+
     /// Starts the polite way out; its reports keep coming, and the grace period ends in a kill.
     async fn ask(&mut self, reason: EndReason) {
         tracing::info!(bot = %self.bot, %reason, "asking the bot to leave");
@@ -110,6 +151,8 @@ struct Attendant<'a> {
     lines: u64,
     /// Somebody wants to know at once who comes and goes.
     told_of_people: bool,
+    /// It was let into its call, now or in an earlier attempt.
+    admitted: bool,
 }
 
 impl Attendant<'_> {
@@ -117,12 +160,27 @@ impl Attendant<'_> {
     /// written nowhere.
     async fn follow(&mut self, line: &mut Line<'_>) -> String {
         while let Some(report) = line.next_report().await {
+            self.admitted |= matches!(report, Report::Admitted { .. });
+            if line.asked == Order::GoingDown && self.is_handed_back(&report) {
+                continue;
+            }
             // A store that does not answer keeps no order from the bot.
             if let Some(Err(())) = line.meanwhile(self.take(report)).await {
                 line.handle.kill().await;
             }
         }
         line.handle.wait().await
+    }
+
+    /// A session whose bot was not let in yet goes to another worker, once this bot is gone: what it says of leaving would
+    /// send the next one on its way before.
+    fn is_handed_back(&self, report: &Report) -> bool {
+        let leaves = matches!(
+            report,
+            Report::Leaving { reason: EndReason::WorkerShutdown, .. }
+                | Report::Ended { reason: EndReason::WorkerShutdown, .. }
+        );
+        leaves && !self.admitted
     }
 
     /// Writes down what the bot says. `Err` means that the session is no longer ours.
@@ -158,6 +216,13 @@ impl Attendant<'_> {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// A line of the supervisor's own.
+    async fn note(&mut self, at: Timestamp, text: &str) {
+        if let Some(line) = self.log_line(&Report::Note { at, level: "warn".to_owned(), text: text.to_owned() }) {
+            let _ = self.log(line).await;
         }
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_runtime::{BotHandle, Launcher};
+use muster_runtime::measure::{Meter, Usage};
+use muster_runtime::{BotHandle, Launcher, ProcessTable};
 use muster_session::protocol::{BotSpec, Command, Report};
 
 /// Starts bots.
@@ -32,6 +33,28 @@ pub trait Bot: Send + fmt::Debug {
 
     /// Waits until nothing of the bot is left, and answers how it ended, for people. Cancel safe.
     async fn wait(&mut self) -> String;
+
+    /// What measures it, if anything can.
+    fn gauge(&self) -> Option<Box<dyn Gauge>> {
+        None
+    }
+
+    /// True, once nothing of it is left, if that is because it took more memory than its control group may have.
+    fn ran_out_of_memory(&self) -> bool {
+        false
+    }
+}
+
+/// Measures a bot, again and again, apart from who attends to it.
+pub trait Gauge: Send + fmt::Debug {
+    /// What the bot uses, by a process table of just now. Blocks.
+    fn read(&mut self, table: &ProcessTable) -> Usage;
+}
+
+impl Gauge for Meter {
+    fn read(&mut self, table: &ProcessTable) -> Usage {
+        Self::read(self, table)
+    }
 }
 
 #[async_trait]
@@ -66,5 +89,12 @@ impl Bot for BotHandle {
         let exit = Self::wait(self).await;
         tracing::debug!(pid = self.pid(), ?exit, "a bot process ended");
         exit.status.map_or_else(|| "unknown status".to_owned(), |status| status.to_string())
+    }
+    fn gauge(&self) -> Option<Box<dyn Gauge>> {
+        Some(Box::new(self.meter()))
+    }
+
+    fn ran_out_of_memory(&self) -> bool {
+        self.exit_watch().borrow().as_ref().is_some_and(|exit| exit.out_of_memory)
     }
 }

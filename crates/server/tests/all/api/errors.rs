@@ -161,6 +161,7 @@ async fn the_fleet_is_for_the_operator() {
     let auth = format!("Token {KEY}");
     for (method, path) in [
         (Method::GET, "/api/v1/workers"),
+        (Method::GET, "/api/v1/workers/costs"),
         (Method::POST, "/api/v1/workers/x/drain"),
         (Method::GET, "/api/v1/dead_letters"),
         (Method::POST, "/api/v1/dead_letters/media/1/requeue"),

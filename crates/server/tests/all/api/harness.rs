@@ -17,6 +17,7 @@ use muster_server::engines::Engines;
 use muster_server::inbound;
 use muster_server::keys;
 use muster_server::roles::Backend;
+use muster_server::roles::line::View;
 use muster_server::supervise::Shutdown;
 use muster_session::protocol::Report;
 use muster_session::{
@@ -114,8 +115,8 @@ impl Api {
             retention: Duration::from_secs(7 * 86_400),
             rejoin: true,
             engines: Arc::new(engines(speech_available)),
-            nudge: Arc::clone(&backend.nudge),
-            endpoints: backend.endpoints.clone(),
+            line: View::new(backend.clone()),
+            rates: Arc::new(api::Rates::new(backend.tiers.clone())),
             door: Arc::new(inbound::Door {
                 sources: inbound::Sources::default(),
                 intake: inbound::Intake::new(Arc::clone(backend.queue.raw()), 16),

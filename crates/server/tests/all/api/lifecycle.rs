@@ -51,7 +51,8 @@ async fn the_terminal_matrix() {
         assert_eq!(details["end_reason"], reason.as_str());
         assert_eq!(details["fault"], json!(reason.fault()));
         assert_eq!(details["end_message"], reason.message());
-        assert_eq!(details["attempt"], if reason.worth_retry() { 3 } else { 1 }, "{reason}");
+        let again = reason.worth_retry() || reason == EndReason::WorkerShutdown;
+        assert_eq!(details["attempt"], if again { 3 } else { 1 }, "{reason}");
         let filter = match reason.terminal() {
             Terminal::Stopped => "Stopped",
             Terminal::Kicked => continue,

@@ -1,0 +1,178 @@
+//! EC2 Auto Scaling: an instance with bots is not scaled in, and one that is to be terminated all the same waits for its calls.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use aws_sdk_autoscaling::Client;
+use muster_aws::{AwsSettings, describe};
+use tokio::sync::OnceCell;
+use tokio::time::MissedTickBehavior;
+use url::Url;
+
+use super::{CALL, Protection, client, variable};
+
+/// Where an instance learns about itself.
+const METADATA: &str = "http://169.254.169.254/";
+/// What the machine says of its maker, where there is such a service.
+const VENDOR: &str = "/sys/class/dmi/id/sys_vendor";
+/// A token for the next questions, in seconds.
+const TOKEN_SECONDS: &str = "300";
+/// Between two questions whether the instance is to go.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const GOING: &str = "Terminated";
+const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
+
+/// The instance that this process is on.
+#[derive(Debug)]
+pub(super) struct Asg {
+    metadata: Metadata,
+    /// As the configuration has it.
+    instance: Option<String>,
+    /// Which one it is, and its group; none if it is in none. Asked once.
+    place: OnceCell<Option<Place>>,
+    client: Client,
+    recalled: std::sync::atomic::AtomicBool,
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    instance: String,
+    group: String,
+}
+
+/// The instance metadata service, version 2.
+#[derive(Debug)]
+struct Metadata {
+    url: Url,
+    http: reqwest::Client,
+}
+
+impl Metadata {
+    /// None if there is no such thing.
+    async fn get(&self, path: &str) -> anyhow::Result<Option<String>> {
+        let token = self.http.put(self.url.join("latest/api/token")?);
+        let token = token.header("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_SECONDS).send().await?;
+        let token = token.error_for_status()?.text().await?;
+        let url = self.url.join("latest/meta-data/")?.join(path)?;
+        let answer = self.http.get(url).header("x-aws-ec2-metadata-token", token).send().await?;
+        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(answer.error_for_status()?.text().await?.trim().to_owned()))
+    }
+}
+
+impl Asg {
+    /// None outside of EC2.
+    pub(super) async fn from_environment(instance: Option<&str>) -> anyhow::Result<Option<Self>> {
+        let given = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+        let disabled = variable("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let vendor = std::fs::read_to_string(VENDOR).unwrap_or_default();
+        if instance.is_none() && given.is_none() && (disabled || vendor.trim() != "Amazon EC2") {
+            return Ok(None);
+        }
+        let url = Url::parse(given.as_deref().unwrap_or(METADATA)).context("AWS_EC2_METADATA_SERVICE_ENDPOINT")?;
+        let config = AwsSettings::default().load(CALL).await;
+        Self::new(url, instance.map(str::to_owned), Client::new(&config)).map(Some)
+    }
+
+    fn new(metadata: Url, instance: Option<String>, client_of_group: Client) -> anyhow::Result<Self> {
+        let metadata = Metadata { http: client(&metadata)?, url: metadata };
+        let (place, recalled) = (OnceCell::new(), false.into());
+        Ok(Self { metadata, instance, place, client: client_of_group, recalled })
+    }
+
+    /// None if the instance is in no group.
+    async fn place(&self) -> anyhow::Result<Option<&Place>> {
+        let place = self.place.get_or_try_init(|| async {
+            let instance = match &self.instance {
+                Some(instance) => instance.clone(),
+                None => self.metadata.get("instance-id").await?.context("the instance does not say who it is")?,
+            };
+            let answer = self.client.describe_auto_scaling_instances().instance_ids(&instance).send().await;
+            let answer = answer.map_err(|error| anyhow::anyhow!(describe(&error)))?;
+            let group = answer.auto_scaling_instances().iter().find_map(|one| one.auto_scaling_group_name());
+            if group.is_none() {
+                tracing::info!(instance, "this instance is in no Auto Scaling group");
+            }
+            anyhow::Ok(group.map(|group| Place { instance, group: group.to_owned() }))
+        });
+        Ok(place.await?.as_ref())
+    }
+
+    /// The hooks that keep the instance while it is to be terminated.
+    async fn hooks(&self, place: &Place) -> anyhow::Result<Vec<String>> {
+        let answer = self.client.describe_lifecycle_hooks().auto_scaling_group_name(&place.group).send().await;
+        let answer = answer.map_err(|error| anyhow::anyhow!(describe(&error)))?;
+        let terminating =
+            answer.lifecycle_hooks().iter().filter(|hook| hook.lifecycle_transition() == Some(TERMINATING));
+        Ok(terminating.filter_map(|hook| hook.lifecycle_hook_name()).map(str::to_owned).collect())
+    }
+
+    fn is_recalled(&self) -> bool {
+        self.recalled.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Protection for Asg {
+    fn name(&self) -> &'static str {
+        "asg"
+    }
+
+    async fn tell(&self, bots: u32) -> anyhow::Result<()> {
+        let Some(place) = self.place().await? else { return Ok(()) };
+        // Nothing protects it any more.
+        if self.is_recalled() {
+            return Ok(());
+        }
+        let request = self.client.set_instance_protection().instance_ids(&place.instance);
+        let request = request.auto_scaling_group_name(&place.group).protected_from_scale_in(bots > 0);
+        request.send().await.map_err(|error| anyhow::anyhow!(describe(&error)))?;
+        Ok(())
+    }
+
+    async fn recalled(&self) {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.metadata.get("autoscaling/target-lifecycle-state").await {
+                Ok(Some(state)) if state == GOING => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(error = format!("{error:#}"), "the instance does not say how long it may stay")
+                }
+            }
+        }
+        self.recalled.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    async fn more_time(&self) -> anyhow::Result<()> {
+        let Some(place) = self.place().await? else { return Ok(()) };
+        for hook in self.hooks(place).await? {
+            let request = self.client.record_lifecycle_action_heartbeat().lifecycle_hook_name(hook);
+            let request = request.auto_scaling_group_name(&place.group).instance_id(&place.instance);
+            request.send().await.map_err(|error| anyhow::anyhow!(describe(&error)))?;
+        }
+        Ok(())
+    }
+
+    async fn let_go(&self) -> anyhow::Result<()> {
+        if !self.is_recalled() {
+            return Ok(());
+        }
+        let Some(place) = self.place().await? else { return Ok(()) };
+        for hook in self.hooks(place).await? {
+            let request = self.client.complete_lifecycle_action().lifecycle_hook_name(hook);
+            let request = request.auto_scaling_group_name(&place.group).instance_id(&place.instance);
+            let request = request.lifecycle_action_result("CONTINUE");
+            request.send().await.map_err(|error| anyhow::anyhow!(describe(&error)))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::http::StatusCode;
+use muster_aws::testing::Script;
+
+use super::super::fake::Fake;
+use super::*;
+
+const INSTANCE: &str = "i-0123456789abcdef0";
+
+/// What the instance says of itself, version 2 only.
+async fn metadata(going: Arc<AtomicBool>) -> Fake {
+    Fake::start(move |asked| match (asked.method.as_str(), asked.path.as_str()) {
+        ("PUT", "/latest/api/token") => (StatusCode::OK, "token".to_owned()),
+        _ if asked.headers.get("x-aws-ec2-metadata-token").is_none_or(|token| token != "token") => {
+            (StatusCode::UNAUTHORIZED, String::new())
+        }
+        (_, "/latest/meta-data/instance-id") => (StatusCode::OK, INSTANCE.to_owned()),
+        (_, "/latest/meta-data/autoscaling/target-lifecycle-state") => {
+            let state = if going.load(Ordering::SeqCst) { GOING } else { "InService" };
+            (StatusCode::OK, state.to_owned())
+        }
+        _ => (StatusCode::NOT_FOUND, String::new()),
+    })
+    .await
+}
+
+fn members(group: &str) -> String {
+    let member = match group {
+        "" => String::new(),
+        group => format!(
+            "<member><InstanceId>{INSTANCE}</InstanceId><AutoScalingGroupName>{group}</AutoScalingGroupName></member>"
+        ),
+    };
+    format!(
+        "<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>{member}</AutoScalingInstances></DescribeAutoScalingInstancesResult></DescribeAutoScalingInstancesResponse>"
+    )
+}
+
+fn hooks() -> String {
+    let hook = |name: &str, transition: &str| {
+        format!(
+            "<member><LifecycleHookName>{name}</LifecycleHookName><LifecycleTransition>{transition}</LifecycleTransition></member>"
+        )
+    };
+    let both = [hook("drain", TERMINATING), hook("warm-up", "autoscaling:EC2_INSTANCE_LAUNCHING")].concat();
+    format!(
+        "<DescribeLifecycleHooksResponse><DescribeLifecycleHooksResult><LifecycleHooks>{both}</LifecycleHooks></DescribeLifecycleHooksResult></DescribeLifecycleHooksResponse>"
+    )
+}
+
+fn done(what: &str) -> String {
+    format!("<{what}Response><{what}Result/></{what}Response>")
+}
+
+#[tokio::test]
+async fn an_instance_with_bots_is_protected_and_one_that_is_to_go_waits_for_its_calls() {
+    let going = Arc::new(AtomicBool::new(false));
+    let metadata = metadata(Arc::clone(&going)).await;
+    let answers = [
+        members("workers"),
+        done("SetInstanceProtection"),
+        done("SetInstanceProtection"),
+        hooks(),
+        done("RecordLifecycleActionHeartbeat"),
+        hooks(),
+        done("CompleteLifecycleAction"),
+    ];
+    let service = Script::new(answers.iter().map(|answer| (200, answer.as_str())));
+    let asg = Asg::new(metadata.url.clone(), None, Client::new(&service.config())).unwrap();
+    asg.tell(2).await.unwrap();
+    asg.tell(0).await.unwrap();
+    // Nobody wants it back: there is nothing to complete.
+    asg.let_go().await.unwrap();
+    going.store(true, Ordering::SeqCst);
+    asg.recalled().await;
+    asg.tell(2).await.unwrap();
+    asg.more_time().await.unwrap();
+    asg.let_go().await.unwrap();
+    let asked = service.asked();
+    let wanted: [&[&str]; 7] = [
+        &["DescribeAutoScalingInstances", INSTANCE],
+        &["SetInstanceProtection", "ProtectedFromScaleIn=true", "AutoScalingGroupName=workers", INSTANCE],
+        &["SetInstanceProtection", "ProtectedFromScaleIn=false"],
+        &["DescribeLifecycleHooks", "workers"],
+        &["RecordLifecycleActionHeartbeat", "LifecycleHookName=drain", INSTANCE],
+        &["DescribeLifecycleHooks"],
+        &["CompleteLifecycleAction", "LifecycleActionResult=CONTINUE", "LifecycleHookName=drain", INSTANCE],
+    ];
+    assert_eq!(asked.len(), wanted.len(), "{asked:#?}");
+    for (asked, wanted) in asked.iter().zip(wanted) {
+        assert!(wanted.iter().all(|part| asked.contains(part)), "{wanted:?} in {asked}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_in_no_group_is_left_alone() {
+    let metadata = metadata(Arc::default()).await;
+    let answer = members("");
+    let service = Script::new([(200, answer.as_str())]);
+    let asg = Asg::new(metadata.url.clone(), Some(INSTANCE.to_owned()), Client::new(&service.config())).unwrap();
+    asg.tell(1).await.unwrap();
+    asg.tell(0).await.unwrap();
+    assert_eq!(service.asked().len(), 1, "asked once");
+}

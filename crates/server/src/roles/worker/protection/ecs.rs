@@ -1,0 +1,60 @@
+//! Amazon ECS: the agent beside the task keeps its service from stopping it.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{Protection, client, variable};
+
+/// How long what was told holds. Of a task that hangs it is also how long it is in the way.
+const MINUTES: u64 = 60;
+
+/// The task that this process is in.
+#[derive(Debug)]
+pub(super) struct Ecs {
+    state: Url,
+    http: reqwest::Client,
+}
+
+impl Ecs {
+    /// None outside of ECS.
+    pub(super) fn from_environment() -> anyhow::Result<Option<Self>> {
+        variable("ECS_AGENT_URI").map(|agent| Self::new(&agent).context("ECS_AGENT_URI")).transpose()
+    }
+
+    pub(super) fn new(agent: &str) -> anyhow::Result<Self> {
+        let state = Url::parse(&format!("{}/task-protection/v1/state", agent.trim_end_matches('/')))?;
+        Ok(Self { http: client(&state)?, state })
+    }
+}
+
+#[async_trait]
+impl Protection for Ecs {
+    fn name(&self) -> &'static str {
+        "ecs"
+    }
+
+    fn lasts(&self) -> Option<Duration> {
+        Some(Duration::from_secs(MINUTES * 60))
+    }
+
+    async fn tell(&self, bots: u32) -> anyhow::Result<()> {
+        let body = match bots {
+            0 => json!({"ProtectionEnabled": false}),
+            _ => json!({"ProtectionEnabled": true, "ExpiresInMinutes": MINUTES}),
+        };
+        let response = self.http.put(self.state.clone()).json(&body).send().await?;
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap_or_default();
+        // A refusal may come with any status.
+        let refusal = ["error", "failure"].iter().find_map(|key| answer.get(*key).filter(|value| !value.is_null()));
+        match refusal {
+            Some(refusal) => anyhow::bail!("the agent refused: {refusal}"),
+            None => anyhow::ensure!(status.is_success(), "the agent answered {status}"),
+        }
+        Ok(())
+    }
+}

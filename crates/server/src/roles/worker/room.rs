@@ -1,0 +1,395 @@
+//! What fits on this machine: a seat is taken before a bot is claimed, and given back when nothing of it is left.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use muster_fleet::admission::{Admission, Budget, Host, Limit};
+use muster_fleet::cost::{Cost, CostBook};
+use muster_platform::browser;
+use muster_runtime::machine::Machine;
+use muster_session::{BotId, Session, Timestamp};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::bots::Gauge;
+use crate::clock::Clock;
+use crate::config::WorkerConfig;
+
+/// A simulated bot is a small process without a browser.
+const SIMULATED: Cost = Cost { memory_bytes: 16_000_000, cpu_millis: 5, descriptors: 16, shm_bytes: 0 };
+/// What a browser may take of `/dev/shm`, where it is let.
+const BOT_SHM_BYTES: u64 = 64_000_000;
+/// So much of the machine's memory has to be left, whoever uses the rest, or a bot is ended: a part of it within bounds.
+const RESERVE_SHARE: u64 = 25;
+const RESERVE_BYTES: std::ops::RangeInclusive<u64> = 64_000_000..=1_000_000_000;
+/// Between two samples of a bot that are learned from.
+const LEARN_EVERY: Duration = Duration::from_secs(30);
+
+/// Why a bot has to be gone, with figures.
+pub(super) type Eviction = Arc<str>;
+
+/// The room of a worker, and who takes it.
+#[derive(Debug)]
+pub(super) struct Room {
+    clock: Clock,
+    simulated: bool,
+    declared: Cost,
+    /// A bot with more bytes than this has to go.
+    bot_limit: u64,
+    /// So many bytes have to be left on the machine.
+    reserve: u64,
+    /// None in a simulation, where there is none to be looked at.
+    machine: Option<Machine>,
+    inner: Mutex<Inner>,
+    /// There may be room where there was none.
+    changed: Notify,
+    bots: watch::Sender<u32>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    admission: Admission<u64>,
+    /// What is known of costs, and of that what was not written down yet.
+    book: CostBook,
+    fresh: CostBook,
+    seats: BTreeMap<u64, Occupant>,
+    next: u64,
+    idle_since: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Occupant {
+    bot: BotId,
+    kind: String,
+    gauge: Option<Box<dyn Gauge>>,
+    /// When it was measured last, and its CPU time then.
+    last: Option<(Instant, Duration)>,
+    usage: Cost,
+    learned: Timestamp,
+    evicted: watch::Sender<Option<Eviction>>,
+}
+
+/// What a worker says of its room.
+#[derive(Debug)]
+pub(super) struct Outlook {
+    /// How many more bots it takes.
+    pub(super) room: u32,
+    pub(super) limit: Limit,
+    pub(super) cpu_percent: Option<u8>,
+    pub(super) memory_percent: Option<u8>,
+    pub(super) idle_since: Option<Timestamp>,
+    /// The largest ones.
+    pub(super) bots: Vec<(BotId, String, Cost)>,
+}
+
+impl Room {
+    pub(super) fn new(config: &WorkerConfig, machine: Option<Machine>, clock: Clock) -> Arc<Self> {
+        let shm = machine.is_some() && browser::uses_shm();
+        let declared = match config.simulated {
+            true => SIMULATED,
+            false => Cost { shm_bytes: if shm { BOT_SHM_BYTES } else { 0 }, ..config.declared() },
+        };
+        let host = machine.as_ref().map_or(UNBOUNDED, |machine| {
+            let size = machine.size();
+            Host {
+                memory_bytes: size.memory_bytes,
+                cpu_millis: size.cpu_millis,
+                descriptors: size.descriptors,
+                shm_bytes: size.shm_bytes,
+            }
+        });
+        let budget = Budget::of(host, config.max_concurrent_bots, config.memory_headroom, declared);
+        let reserve = (host.memory_bytes / RESERVE_SHARE).clamp(*RESERVE_BYTES.start(), *RESERVE_BYTES.end());
+        let inner = Inner {
+            admission: Admission::new(budget),
+            book: CostBook::default(),
+            fresh: CostBook::default(),
+            seats: BTreeMap::new(),
+            next: 0,
+            idle_since: Some(clock.now()),
+        };
+        Arc::new(Self {
+            simulated: config.simulated,
+            declared,
+            bot_limit: config.bot_memory_limit,
+            reserve,
+            machine,
+            inner: Mutex::new(inner),
+            changed: Notify::new(),
+            bots: watch::Sender::new(0),
+            clock,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The budget, and how many bots of what is declared fit into it.
+    pub(super) fn budget(&self) -> (Budget, u32, Limit) {
+        let budget = *self.lock().admission.budget();
+        let (bots, limit) = budget.fits(self.declared);
+        (budget, bots, limit)
+    }
+
+    pub(super) const fn machine(&self) -> Option<&Machine> {
+        self.machine.as_ref()
+    }
+
+    /// How many seats are taken, whenever that changes.
+    pub(super) fn bots(&self) -> watch::Receiver<u32> {
+        self.bots.subscribe()
+    }
+
+    /// Waits until a bot fits, of whatever known kind it is, and of this cost. Cancel safe.
+    pub(super) async fn has_room_for(&self, cost: Cost) {
+        let mut full = None;
+        loop {
+            let changed = self.changed.notified();
+            match self.check(cost) {
+                Ok(()) => break,
+                Err(limit) if full != Some(limit) => {
+                    tracing::info!(%limit, "full: no bot is taken until there is room");
+                    full = Some(limit);
+                }
+                Err(_) => {}
+            }
+            changed.await;
+        }
+        if full.is_some() {
+            tracing::info!("there is room for a bot again");
+        }
+    }
+
+    fn check(&self, cost: Cost) -> Result<(), Limit> {
+        let inner = self.lock();
+        let all = whole(inner.admission.budget());
+        let cost = inner.book.highest(self.declared).max(cost).min(all);
+        inner.admission.check(cost, self.clock.now())
+    }
+
+    /// A seat for the bot of a session; without room for it, what it would cost.
+    pub(super) fn reserve(self: &Arc<Self>, session: &Session) -> Result<Seat, Cost> {
+        let kind = kind(session);
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        // On a machine with fewer cores than it wants it is slow; memory is what it dies of.
+        let mut cost = inner.book.cost(&kind, self.declared);
+        cost.cpu_millis = cost.cpu_millis.min(inner.admission.budget().cpu_millis);
+        let number = inner.next;
+        if let Err(limit) = inner.admission.reserve(number, cost, now) {
+            tracing::info!(bot = %session.id, kind, %limit, "no room for a bot of this kind; it goes back");
+            return Err(cost);
+        }
+        inner.next += 1;
+        inner.idle_since = None;
+        let (evicted, eviction) = watch::channel(None);
+        let occupant =
+            Occupant { bot: session.id, kind, gauge: None, last: None, usage: Cost::default(), learned: now, evicted };
+        inner.seats.insert(number, occupant);
+        self.bots.send_replace(count(&inner));
+        Ok(Seat { number, eviction, room: Arc::clone(self) })
+    }
+
+    /// True if a bot of this cost never fits, however empty the machine is.
+    pub(super) fn is_too_small_for(&self, cost: Cost) -> bool {
+        self.lock().admission.budget().fits(cost).0 == 0
+    }
+
+    fn leave(&self, number: u64) {
+        let mut inner = self.lock();
+        inner.admission.release(number);
+        inner.seats.remove(&number);
+        if inner.seats.is_empty() {
+            inner.idle_since = Some(self.clock.now());
+        }
+        self.bots.send_replace(count(&inner));
+        self.changed.notify_one();
+    }
+
+    /// How full it is now.
+    pub(super) fn outlook(&self) -> Outlook {
+        let now = self.clock.now();
+        let inner = self.lock();
+        let budget = *inner.admission.budget();
+        let next = inner.book.highest(self.declared).min(whole(&budget));
+        let (room, limit) = inner.admission.binding(next, now);
+        let used = inner.admission.used(now);
+        let cpu = inner.seats.values().map(|seat| seat.usage.cpu_millis).fold(0, u64::saturating_add);
+        let cost = |(number, seat): (&u64, &Occupant)| {
+            (seat.bot, seat.kind.clone(), inner.admission.cost_of(*number, now).unwrap_or_default())
+        };
+        let looked_at = self.machine.is_some();
+        Outlook {
+            room,
+            limit,
+            cpu_percent: looked_at.then(|| percent(cpu, budget.cpu_millis)),
+            memory_percent: looked_at.then(|| percent(used.memory_bytes, budget.memory_bytes)),
+            idle_since: inner.idle_since,
+            bots: inner.seats.iter().map(cost).collect(),
+        }
+    }
+
+    /// What measures those that can be measured; to be given back with what they read.
+    pub(super) fn take_gauges(&self) -> Vec<(u64, Box<dyn Gauge>)> {
+        let mut inner = self.lock();
+        inner.seats.iter_mut().filter_map(|(number, seat)| Some((*number, seat.gauge.take()?))).collect()
+    }
+
+    /// What a bot uses: memory now, and CPU time since it began.
+    pub(super) fn measured(&self, number: u64, gauge: Box<dyn Gauge>, memory_bytes: u64, cpu_time: Duration) {
+        let (now, instant) = (self.clock.now(), Instant::now());
+        let mut inner = self.lock();
+        let Inner { admission, book, fresh, seats, .. } = &mut *inner;
+        let Some(seat) = seats.get_mut(&number) else { return };
+        seat.gauge = Some(gauge);
+        let cpu_millis = seat.last.map(|(then, before)| rate(cpu_time.saturating_sub(before), instant - then));
+        seat.last = Some((instant, cpu_time));
+        seat.usage = Cost { memory_bytes, cpu_millis: cpu_millis.unwrap_or(0), ..Cost::default() };
+        admission.measure(number, seat.usage);
+        if !self.simulated && admission.is_settled(number, now) && now.since(seat.learned) >= LEARN_EVERY {
+            seat.learned = now;
+            let cost = admission.cost_of(number, now).unwrap_or_default();
+            book.record(&seat.kind, cost);
+            fresh.record(&seat.kind, cost);
+        }
+    }
+
+    /// What the machine has left.
+    pub(super) fn looked(&self, available_bytes: u64) {
+        self.lock().admission.look(available_bytes, self.reserve);
+        self.changed.notify_one();
+    }
+
+    /// True if the machine has so little left that bots are to be measured at once.
+    pub(super) const fn is_tight(&self, available_bytes: u64) -> bool {
+        available_bytes < self.reserve.saturating_mul(2)
+    }
+
+    /// Ends those that have more than one may, or one when the machine has too little left.
+    pub(super) fn enforce(&self) {
+        let inner = self.lock();
+        for number in inner.admission.over(self.bot_limit) {
+            let Some(seat) = inner.seats.get(&number) else { continue };
+            evict(seat, || {
+                let (used, limit) = (megabytes(seat.usage.memory_bytes), megabytes(self.bot_limit));
+                format!("The bot used {used} MB of memory, more than the {limit} MB of worker.bot_memory_limit")
+            });
+        }
+        // One at a time: what the last one had may not be free yet.
+        if inner.seats.values().any(|seat| seat.evicted.borrow().is_some()) {
+            return;
+        }
+        if let Some(seat) = inner.admission.relief().and_then(|number| inner.seats.get(&number)) {
+            evict(seat, || {
+                let used = megabytes(seat.usage.memory_bytes);
+                format!("The machine was about to run out of memory, of which this bot used {used} MB")
+            });
+        }
+    }
+
+    /// What was learned and not written down yet; it is taken.
+    pub(super) fn take_fresh(&self) -> CostBook {
+        std::mem::take(&mut self.lock().fresh)
+    }
+
+    /// What all know now, the taken included.
+    pub(super) fn learn(&self, book: CostBook) {
+        let mut inner = self.lock();
+        inner.book = book;
+        let fresh = inner.fresh.clone();
+        inner.book.add(&fresh);
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// What was taken could not be written down.
+    pub(super) fn unlearned(&self, taken: &CostBook) {
+        self.lock().fresh.add(taken);
+    }
+}
+
+/// Enough of everything.
+const UNBOUNDED: Host = Host {
+    memory_bytes: u64::MAX / 128,
+    cpu_millis: u64::MAX / 128,
+    descriptors: u64::MAX / 128,
+    shm_bytes: u64::MAX / 128,
+};
+
+fn whole(budget: &Budget) -> Cost {
+    Cost {
+        memory_bytes: budget.memory_bytes,
+        cpu_millis: budget.cpu_millis,
+        descriptors: budget.descriptors,
+        shm_bytes: budget.shm_bytes,
+    }
+}
+
+/// Which bots cost alike: one that sends sound or words away while the call runs costs more than one that records.
+fn kind(session: &Session) -> String {
+    let media = &session.media;
+    let live = media.live_audio.is_some() || media.live_transcription.is_some() || media.streaming.is_some();
+    format!("{}/{}", session.meeting.platform, if live { "live" } else { "audio" })
+}
+
+fn evict(seat: &Occupant, why: impl FnOnce() -> String) {
+    if seat.evicted.borrow().is_none() {
+        seat.evicted.send_replace(Some(why().into()));
+    }
+}
+
+fn count(inner: &Inner) -> u32 {
+    u32::try_from(inner.seats.len()).unwrap_or(u32::MAX)
+}
+
+fn percent(part: u64, whole: u64) -> u8 {
+    let percent = part.saturating_mul(100).checked_div(whole).unwrap_or(100);
+    u8::try_from(percent).unwrap_or(u8::MAX)
+}
+
+const fn megabytes(bytes: u64) -> u64 {
+    bytes / 1_000_000
+}
+
+/// Thousandths of a core.
+fn rate(cpu_time: Duration, passed: Duration) -> u64 {
+    let millis = cpu_time.as_micros().saturating_mul(1_000).checked_div(passed.as_micros()).unwrap_or(0);
+    u64::try_from(millis).unwrap_or(u64::MAX)
+}
+
+/// What is held for one bot; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Seat {
+    number: u64,
+    eviction: watch::Receiver<Option<Eviction>>,
+    room: Arc<Room>,
+}
+
+impl Seat {
+    /// The bot is there, and this measures it.
+    pub(super) fn measured_by(&self, gauge: Box<dyn Gauge>) {
+        if let Some(seat) = self.room.lock().seats.get_mut(&self.number) {
+            seat.gauge = Some(gauge);
+            seat.last = Some((Instant::now(), Duration::ZERO));
+        }
+    }
+
+    /// Waits until the bot has to be gone at once. Cancel safe.
+    pub(super) async fn evicted(&mut self) -> Eviction {
+        match self.eviction.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.room.leave(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests;
