@@ -1,13 +1,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up release test chaos check bench bench-audio bench-report bench-dispatch bench-webhooks render fuzz-build
+.PHONY: help demo up release test chaos check bench bench-audio bench-report bench-dispatch bench-webhooks bench-scaling render fuzz-build
 
 WHISPER := .tools/venv/bin/python tools/whisper.py
 DEMO := target/debug/muster-demo
 # Not --locked: the lock files of bench/ follow the crates of the workspace by themselves, as that of fuzz/ does.
 BENCH_DISPATCH := cargo run --quiet --release --manifest-path bench/dispatch/Cargo.toml --target-dir target
 BENCH_WEBHOOKS := cargo run --quiet --release --manifest-path bench/webhooks/Cargo.toml --target-dir target
+BENCH_SCALING := cargo run --quiet --release --manifest-path bench/scaling/Cargo.toml --target-dir target
 BENCH_AUDIO := cargo run --quiet --release --manifest-path bench/audio/Cargo.toml --target-dir target
 
 help: ## Show this list
@@ -28,7 +29,7 @@ release: ## Build target/release/muster with every backend
 	cargo build --release --locked -p muster-server --features aws
 
 test: ## Run every test, with real Chromium and real speech
-	@tools/setup.sh build browser speech python easyrtc redis aws nextest
+	@tools/setup.sh build browser speech python easyrtc redis aws keda nextest
 	@tools/test.sh
 
 chaos: ## Kill and freeze the processes of a fleet for ten minutes, under waves of a thousand simulated bots
@@ -62,6 +63,10 @@ bench-webhooks: ## Measure how fast webhooks are taken, and what sick receivers 
 render: ## Write deploy/kubernetes, of the chart
 	@tools/setup.sh deploy
 	@.tools/venv-deploy/bin/python tools/deploy render
+
+bench-scaling: ## Measure how the fleet sizes itself: a simulated week, and a Monday at nine for real
+	@tools/setup.sh build browser redis
+	@$(BENCH_SCALING)
 
 fuzz-build: ## Build the fuzz targets
 	@tools/setup.sh build

@@ -9,8 +9,10 @@ cargo fmt --all --check
 cargo fmt --check --manifest-path bench/audio/Cargo.toml
 cargo fmt --check --manifest-path bench/dispatch/Cargo.toml
 cargo fmt --check --manifest-path bench/webhooks/Cargo.toml
+cargo fmt --check --manifest-path bench/scaling/Cargo.toml
 cargo check --quiet --manifest-path bench/dispatch/Cargo.toml --target-dir target
 cargo check --quiet --manifest-path bench/webhooks/Cargo.toml --target-dir target
+cargo check --quiet --manifest-path bench/scaling/Cargo.toml --target-dir target
 # With what is off by default, too.
 features=muster-server/aws,muster-sim/aws
 cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings

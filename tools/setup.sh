@@ -9,8 +9,9 @@
 #   easyrtc   .tools/easyrtc with a meeting page of somebody else's, from npm
 #   nextest   cargo-nextest
 #   redis     redis-server, for the tests of its backends
-#   aws       .tools/venv-aws with an emulator of SQS and DynamoDB, for the tests of theirs
+#   aws       .tools/venv-aws with emulators of Amazon's services, for the tests of what uses them
 #   deploy    .tools/venv-deploy with what checks deploy/, and systemd-analyze
+#   keda      .tools/venv-keda with what makes a client of KEDA's scaler, for the test of ours
 #   peers     the resamplers that ours is measured against
 #   queues    .tools/bullmq and .tools/venv-celery, which ours is measured against
 set -euo pipefail
@@ -137,6 +138,16 @@ deploy() {
   once venv-deploy tools/requirements-deploy.txt -- make_venv_deploy
 }
 
+make_venv_keda() {
+  python3 -m venv .tools/venv-keda
+  .tools/venv-keda/bin/pip install --quiet --disable-pip-version-check --no-input -r tools/requirements-keda.txt
+}
+
+keda() {
+  python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
+  once venv-keda tools/requirements-keda.txt -- make_venv_keda
+}
+
 python() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
   once venv tools/requirements-whisper.txt tools/requirements-sdk.txt -- make_venv
@@ -208,7 +219,7 @@ peers() {
 
 for part in "$@"; do
   case $part in
-    build | browser | speech | python | easyrtc | redis | aws | nextest | deploy | peers | queues) "$part" ;;
+    build | browser | speech | python | easyrtc | redis | aws | keda | nextest | deploy | peers | queues) "$part" ;;
     *)
       say "no such part: $part"
       exit 2

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 # A missing server is then a failure, not a skipped test.
 export MUSTER_REQUIRE_SERVERS=1
 export MUSTER_TEST_SDK_PYTHON=$PWD/.tools/venv/bin/python
+export MUSTER_TEST_KEDA_PYTHON=$PWD/.tools/venv-keda/bin/python
 
 # The fuzz targets and the examples in the documentation first: the summary of the tests is to be the last thing said.
 tools/fuzz-build.sh

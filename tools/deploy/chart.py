@@ -12,9 +12,17 @@ CHART = DEPLOY / "helm/muster"
 KUBERNETES = DEPLOY / "kubernetes"
 SCHEMA = "1.37"
 # What goes where, of which values besides the defaults.
-MANIFESTS = {"keda-scaledjob": None, "keda-external-push": "external-push", "deployment": "fixed"}
+MANIFESTS = {"keda-scaledjob": None, "keda-scaledobject": "scaledobject-push", "deployment": "fixed"}
 # Values that values.schema.json has to refuse.
-REFUSED = ("workers.kind=statefulset", "workers.bots=0", "worker.bots=4", "config.public_url=bots", "workers.drainSeconds=4h")
+REFUSED = (
+    "workers.kind=statefulset",
+    "workers.trigger=external-push",  # KEDA ignores it of Jobs
+    "workers.bots=0",
+    "worker.bots=4",
+    "config.public_url=bots",
+    "workers.drainSeconds=4h",
+    "networkPolicy.kubernetesApi={10.96.0.1}",
+)
 NAMESPACE = """\
 apiVersion: v1
 kind: Namespace

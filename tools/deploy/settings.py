@@ -11,17 +11,7 @@ from common import DEPLOY, ROOT
 # Read from the environment without being keys of the configuration.
 OTHERS = {"MUSTER_API_KEY", "MUSTER_CONFIG", "MUSTER_LOG"}
 # Coming, and not in config.default.toml yet.
-COMING = {
-    "autoscale.actuator",
-    "autoscale.cloudwatch_namespace",
-    "autoscale.ecs.cluster",
-    "autoscale.ecs.service",
-    "autoscale.keda_listen",
-    "autoscale.max_workers",
-    "autoscale.min_workers",
-    "autoscale.slots_per_worker",
-    "worker.exit_when_idle",
-}
+COMING: set[str] = set()
 
 
 def known() -> set[str]:

@@ -18,7 +18,7 @@ use muster_session::job::{Job, Topic};
 use muster_session::leave::LeavePolicy;
 use muster_session::{BotId, Input, MediaPlan, Meeting, NewSession, Session, TenantId, TranscriptId, WorkerId};
 use muster_store::embedded::EmbeddedStore;
-use muster_store::{Commit, CreateGuard, Created, RedisStore, SessionStore};
+use muster_store::{Commit, CreateGuard, Created, PlaceChange, RedisStore, SessionStore, WorkerRecord};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -89,7 +89,8 @@ pub fn embedded(dir: &Path, durability: Durability) -> Result<Backend> {
 pub async fn create_one(backend: &Backend) -> Result<Session> {
     let now = backend.clock.now();
     let (session, outcome) = Session::create(new_session(), now);
-    let commit = Commit::new(session, outcome, now);
+    let place = PlaceChange::Take { limit: Some(u64::MAX) };
+    let commit = Commit { place, ..Commit::new(session, outcome, now) };
     let news = News::of(&commit);
     let created = backend.store.create(commit, CreateGuard::default()).await?;
     backend.nudge.say(news);
@@ -175,6 +176,27 @@ pub fn relay(backend: &Backend) -> JoinSet<Result<()>> {
     task
 }
 
+/// A worker with a place for every session, so that none has to wait in line for one.
+fn with_room(jobs: usize) -> Result<WorkerRecord> {
+    let (room, now) = (u32::try_from(jobs)?, Clock::system().now());
+    Ok(WorkerRecord {
+        id: WorkerId::new("worker-bench"),
+        host: "bench".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        capacity: room,
+        running: 0,
+        room,
+        cpu_percent: None,
+        memory_percent: None,
+        launch_ms: None,
+        idle_since: None,
+        bots: serde_json::Value::Null,
+        simulated: true,
+        started_at: now,
+        seen_at: now,
+    })
+}
+
 /// The process of the callers.
 pub async fn create_process(redis: &str, jobs: usize, callers: usize) -> Result<()> {
     let backend = over_redis(redis).await?;
@@ -190,6 +212,9 @@ pub async fn create_process(redis: &str, jobs: usize, callers: usize) -> Result<
 pub async fn work_process(redis: &str, jobs: usize, slots: usize) -> Result<()> {
     let backend = over_redis(redis).await?;
     let _relay = relay(&backend);
+    backend.store.beat(&with_room(jobs)?).await?;
+    // Processes of the API look once a second how much room there is.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     println!("ready");
     let claimed = work(&backend, jobs, slots).await?;
     println!("done");

@@ -69,6 +69,11 @@ impl Process {
         Ok(lines)
     }
 
+    /// Its number, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Ends it at once.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await.with_context(|| format!("ending {}", self.name))

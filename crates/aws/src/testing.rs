@@ -21,6 +21,8 @@ use crate::AwsSettings;
 
 /// Names the server that tests may use. Credentials and region are the usual variables.
 pub const URL_VARIABLE: &str = "MUSTER_TEST_AWS_URL";
+/// The same for Auto Scaling, which the first has not.
+pub const MOTO_URL_VARIABLE: &str = "MUSTER_TEST_MOTO_URL";
 /// With it, a missing server is a failure and not a skipped test.
 const REQUIRED_VARIABLE: &str = "MUSTER_REQUIRE_SERVERS";
 
@@ -28,10 +30,20 @@ const REQUIRED_VARIABLE: &str = "MUSTER_REQUIRE_SERVERS";
 /// run requires its servers.
 #[must_use]
 pub fn emulator() -> Option<(AwsSettings, String)> {
-    let Ok(url) = std::env::var(URL_VARIABLE) else {
+    named_by(URL_VARIABLE)
+}
+
+/// As [`emulator`], the one that has Auto Scaling.
+#[must_use]
+pub fn moto() -> Option<(AwsSettings, String)> {
+    named_by(MOTO_URL_VARIABLE)
+}
+
+fn named_by(variable: &str) -> Option<(AwsSettings, String)> {
+    let Ok(url) = std::env::var(variable) else {
         let required = std::env::var_os(REQUIRED_VARIABLE).is_some();
-        assert!(!required, "{URL_VARIABLE} is not set, and this run requires its servers");
-        eprintln!("skipped: {URL_VARIABLE} is not set");
+        assert!(!required, "{variable} is not set, and this run requires its servers");
+        eprintln!("skipped: {variable} is not set");
         return None;
     };
     let settings = AwsSettings { region: Some("us-east-1".into()), endpoint_url: Some(url) };

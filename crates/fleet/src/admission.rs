@@ -127,7 +127,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// A bot's own use is believed after so long: browsers grow while they load.
+/// A bot's own use is believed after so long in its call: a waiting room is cheap, and browsers grow while they load.
 const SETTLED: Duration = Duration::from_secs(30);
 /// Measurements that a bot's peak is taken of.
 const RECENT: usize = 8;
@@ -136,7 +136,8 @@ const RECENT: usize = 8;
 #[derive(Clone, Debug)]
 struct Held {
     reserved: Cost,
-    since: Timestamp,
+    /// When it was let into its call, and how often it had been measured by then.
+    admitted: Option<(Timestamp, usize)>,
     recent: [Cost; RECENT],
     measured: usize,
 }
@@ -148,7 +149,7 @@ impl Held {
     }
 
     fn is_settled(&self, now: Timestamp) -> bool {
-        self.measured >= RECENT && now.since(self.since) >= SETTLED
+        self.admitted.is_some_and(|(at, before)| self.measured >= before + RECENT && now.since(at) >= SETTLED)
     }
 
     /// What is held. Memory is what a bot once had, as it will want it again; of cores, which are shared, it is what it had on
@@ -224,7 +225,7 @@ impl<Key: Ord + Copy> Admission<Key> {
             return Ok(());
         }
         self.check(cost, now)?;
-        let held = Held { reserved: cost, since: now, recent: [Cost::default(); RECENT], measured: 0 };
+        let held = Held { reserved: cost, admitted: None, recent: [Cost::default(); RECENT], measured: 0 };
         self.held.insert(key, held);
         Ok(())
     }
@@ -234,6 +235,13 @@ impl<Key: Ord + Copy> Admission<Key> {
         if let Some(held) = self.held.get_mut(&key) {
             held.recent[held.measured % RECENT] = cost;
             held.measured += 1;
+        }
+    }
+
+    /// A bot was let into its call: what it uses from now on counts. Once is enough.
+    pub fn admitted(&mut self, key: Key, now: Timestamp) {
+        if let Some(held) = self.held.get_mut(&key) {
+            held.admitted.get_or_insert((now, held.measured));
         }
     }
 
@@ -286,8 +294,14 @@ impl<Key: Ord + Copy> Admission<Key> {
         self.held.iter().filter(|(_, held)| last(held) > most_bytes).map(|(key, _)| *key).collect()
     }
 
+    /// True if a bot never used more memory lately than was reserved for it.
+    #[must_use]
+    pub fn is_within(&self, key: Key) -> bool {
+        self.held.get(&key).is_none_or(|held| held.peak().memory_bytes <= held.reserved.memory_bytes)
+    }
+
     /// The one that has to go when the machine has less left than must stay: whoever is furthest beyond what was reserved for
-    /// it, or else the largest. None while there is enough.
+    /// it, or else the largest. None while there is enough, or where nothing was measured that could be had back.
     #[must_use]
     pub fn relief(&self) -> Option<Key> {
         let (left, keep) = self.available?;
@@ -298,7 +312,8 @@ impl<Key: Ord + Copy> Admission<Key> {
             let peak = held.peak().memory_bytes;
             (peak.saturating_sub(held.reserved.memory_bytes), peak)
         };
-        self.held.iter().max_by_key(|(_, held)| weight(held)).map(|(key, _)| *key)
+        let measured = self.held.iter().filter(|(_, held)| held.peak().memory_bytes > 0);
+        measured.max_by_key(|(_, held)| weight(held)).map(|(key, _)| *key)
     }
 
     /// Memory that is held and not used yet.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// What a browser may take of `/dev/shm`, where it is let.
+pub const BROWSER_SHM_BYTES: u64 = 64_000_000;
+
 /// What one bot takes of its machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Cost {
@@ -176,6 +179,13 @@ impl CostBook {
         learned.reduce(Cost::max).unwrap_or(declared)
     }
 
+    /// The least that a bot costs of any known kind, each of its parts for itself; without any, what is declared.
+    #[must_use]
+    pub fn lowest(&self, declared: Cost) -> Cost {
+        let learned = self.kinds.keys().filter_map(|kind| self.learned(kind, declared));
+        learned.reduce(Cost::min).unwrap_or(declared)
+    }
+
     /// Every kind that enough is known of, with its cost and the number of samples.
     pub fn known(&self, declared: Cost) -> impl Iterator<Item = (&str, Cost, u32)> {
         self.kinds.iter().filter_map(move |(kind, measured)| {
@@ -228,7 +238,7 @@ mod tests {
         assert!((120..=126).contains(&learned.cpu_millis), "{learned:?}");
         assert_eq!(learned.descriptors, Cost::PLANNED.descriptors, "not measured");
         assert_eq!(book.cost("teams/audio", Cost::PLANNED), Cost::PLANNED);
-        assert_eq!(book.highest(Cost::PLANNED), learned);
+        assert_eq!((book.highest(Cost::PLANNED), book.lowest(Cost::PLANNED)), (learned, learned));
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use crate::admission::{Budget, Limit};
+use crate::admission::{Budget, Host, Limit};
 use crate::cost::Cost;
-use crate::host::HostType;
 use crate::simulate::Outcome;
 
 /// How many bots a host takes.
@@ -29,28 +28,30 @@ pub struct ByLimit {
     pub bots: Option<u32>,
 }
 
-/// Hosts and what they cost.
+/// Hosts, bots, and what they cost when it goes on like this.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Bill {
-    /// Hosts times hours.
-    pub host_hours: f64,
-    /// In the calls or on the way, times hours.
-    pub bot_hours: f64,
+    /// Hosts times hours, in a day.
+    pub host_hours_per_day: f64,
+    /// Bots with a host times hours, in a day.
+    pub bot_hours_per_day: f64,
     /// USD, if there is a price.
-    pub usd: Option<f64>,
+    pub usd_per_day: Option<f64>,
+    /// USD in seven days.
+    pub usd_per_week: Option<f64>,
+    /// USD in thirty days.
+    pub usd_per_month: Option<f64>,
     /// USD for one bot for an hour.
     pub usd_per_bot_hour: Option<f64>,
-    /// USD in 30 days that go on like this.
-    pub usd_per_month: Option<f64>,
 }
 
-const HOURS_OF_A_MONTH: f64 = 720.0;
+const HOURS: f64 = 24.0;
 
 impl PerHost {
     /// The same decision as a worker's, for bots of this cost.
     #[must_use]
-    pub fn of(host: &HostType, cost: Cost, headroom_percent: u8, slots: Option<u32>) -> Self {
-        let budget = Budget::of(host.host(), slots.unwrap_or(u32::MAX), headroom_percent, cost);
+    pub fn of(host: Host, cost: Cost, headroom_percent: u8, slots: Option<u32>) -> Self {
+        let budget = Budget::of(host, slots.unwrap_or(u32::MAX), headroom_percent, cost);
         let (bots_per_host, binding) = budget.fits(cost);
         let alone = |limit, budget: u64, cost: u64| ByLimit {
             limit,
@@ -74,28 +75,28 @@ impl PerHost {
 }
 
 impl Bill {
-    /// For hosts that are there all the time, with so many bots on them.
+    /// For hosts that are there all the time, with so many bots on them. A price is in USD per host and hour.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts of machines")]
     pub fn steady(hosts: u64, bots: u64, price: Option<f64>) -> Self {
-        Self::new(hosts as f64, bots as f64, price, HOURS_OF_A_MONTH)
+        Self::new(hosts as f64 * HOURS, bots as f64 * HOURS, price)
     }
 
-    /// For a simulated fleet that was watched for so many hours.
+    /// For a simulated fleet whose meetings stand for so many days.
     #[must_use]
-    pub fn of(outcome: &Outcome, slots: u32, price: Option<f64>, hours: f64) -> Self {
-        let bot_hours = outcome.host_hours * f64::from(slots) * outcome.utilisation;
-        Self::new(outcome.host_hours, bot_hours, price, HOURS_OF_A_MONTH / hours.max(1.0))
+    pub fn of(outcome: &Outcome, days: f64, price: Option<f64>) -> Self {
+        Self::new(outcome.host_hours / days, outcome.bot_hours / days, price)
     }
 
-    fn new(host_hours: f64, bot_hours: f64, price: Option<f64>, times_a_month: f64) -> Self {
+    fn new(host_hours: f64, bot_hours: f64, price: Option<f64>) -> Self {
         let usd = price.map(|price| price * host_hours);
         Self {
-            host_hours,
-            bot_hours,
-            usd,
+            host_hours_per_day: host_hours,
+            bot_hours_per_day: bot_hours,
+            usd_per_day: usd,
+            usd_per_week: usd.map(|usd| usd * 7.0),
+            usd_per_month: usd.map(|usd| usd * 30.0),
             usd_per_bot_hour: usd.filter(|_| bot_hours > 0.0).map(|usd| usd / bot_hours),
-            usd_per_month: usd.map(|usd| usd * times_a_month),
         }
     }
 }
@@ -103,22 +104,43 @@ impl Bill {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::HostType;
 
     #[test]
     fn the_guide_has_15_to_20_bots_on_a_c5_4xlarge() {
         let host = HostType::read("c5.4xlarge").unwrap();
-        let plan = PerHost::of(&host, Cost::PLANNED, 15, None);
+        let plan = PerHost::of(host.host(), Cost::PLANNED, 15, None);
         assert!((15..=20).contains(&plan.bots_per_host), "{plan:?}");
         assert_eq!(plan.hosts_for(500), Some(32));
-        let bill = Bill::steady(32, 500, host.price);
+        let bill = Bill::steady(32, 500, Some(0.68));
         assert!((bill.usd_per_month.unwrap() - 32.0 * 0.68 * 720.0).abs() < 0.01);
+        assert!((bill.usd_per_bot_hour.unwrap() - 32.0 * 0.68 / 500.0).abs() < 1e-9);
+        assert_eq!(Bill::steady(1, 0, Some(1.0)).usd_per_bot_hour, None);
+    }
+
+    #[test]
+    fn each_limit_binds_where_it_is_the_least() {
+        let host = Host { memory_bytes: 32 << 30, cpu_millis: 16_000, descriptors: 65_535, shm_bytes: 64 << 20 };
+        let bots = |cost, slots| {
+            let plan = PerHost::of(host, cost, 15, slots);
+            let least =
+                plan.by_limit.iter().filter_map(|by| by.bots.map(|bots| (bots, by.limit))).min_by_key(|by| by.0);
+            assert_eq!(least, Some((plan.bots_per_host, plan.binding)), "what binds is the least of the table");
+            (plan.bots_per_host, plan.binding)
+        };
+        let small = Cost { memory_bytes: 100 << 20, cpu_millis: 50, descriptors: 16, shm_bytes: 0 };
+        assert_eq!(bots(Cost::PLANNED, None), (16, Limit::Cpu));
+        assert_eq!(bots(Cost { memory_bytes: 2 << 30, ..Cost::PLANNED }, None), (13, Limit::Memory));
+        assert_eq!(bots(small, Some(40)), (40, Limit::Slots));
+        assert_eq!(bots(Cost { descriptors: 1_000, ..small }, None), (65, Limit::Descriptors));
+        assert_eq!(bots(Cost { shm_bytes: 4 << 20, ..small }, None), (16, Limit::SharedMemory));
     }
 
     #[test]
     fn bots_that_are_too_large_need_no_hosts() {
         let host = HostType::read("c5.large").unwrap();
         let cost = Cost { memory_bytes: 8 << 30, ..Cost::PLANNED };
-        let plan = PerHost::of(&host, cost, 15, None);
+        let plan = PerHost::of(host.host(), cost, 15, None);
         assert_eq!((plan.bots_per_host, plan.binding, plan.hosts_for(1)), (0, Limit::Memory, None));
     }
 }

@@ -3,14 +3,23 @@
 //! The policy sees signals and answers with a number and the reason for it; something else makes it so. What it remembers from
 //! one time to the next is in [`Memory`], which its caller keeps.
 
-use std::fmt;
+mod needed;
+mod preset;
+mod reason;
+
 use std::time::Duration;
 
 use muster_session::Timestamp;
+pub use needed::Needed;
+pub use preset::Preset;
+pub use reason::Reason;
 use serde::{Deserialize, Serialize};
 
-/// By [need](Rule::Need), workers stay that were needed in so many cooldowns, or up to twice as many.
-const SPAN: u32 = 4;
+/// By [need](Rule::Need), workers stay that were needed in so many cooldowns, or up to twice as many: half an hour by default, as
+/// calls begin every half hour.
+const SPAN: u32 = 10;
+/// A worker that was asked for and has not come after so many launches does not come.
+const LAUNCHES: u32 = 2;
 
 /// When to have more workers, and when fewer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +64,9 @@ pub enum Rule {
     /// Every threshold: one is enough for more, fewer takes all of them.
     #[default]
     Thresholds,
-    /// Fewer when that many are not needed, for bots that run, wait or are due and the idle slots; more by the thresholds.
+    /// As many as are needed for bots that run, wait or are due, so that they fill no more than `active_out` percent of the slots
+    /// and the idle slots are free beside them; those that were needed lately stay for a while. The other thresholds for more
+    /// count, too.
     Need,
     /// Cores alone. Known to be wrong: a bot in a silent call uses none. For comparison.
     CpuOnly,
@@ -97,15 +108,6 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
-    /// With the same bounds, by what is needed: workers are there before scheduled bots set out, and go when neither those that run
-    /// nor those that come need them.
-    #[must_use]
-    pub fn predictive(bounds: Self) -> Self {
-        Self { rule: Rule::Need, prescale: true, ..bounds }
-    }
-}
-
 /// One worker, as it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WorkerSignal {
@@ -126,8 +128,8 @@ pub struct WorkerSignal {
 pub struct Waiting {
     /// How many more workers would run: in the queue, and in line for nothing but room.
     pub bots: u64,
-    /// How long the first of them has waited.
-    pub oldest: Duration,
+    /// How long the first of them has waited, if that is known.
+    pub oldest: Option<Duration>,
 }
 
 /// What is known of the fleet. What could not be read is none.
@@ -155,113 +157,6 @@ pub struct Memory {
     /// Workers that were needed lately.
     #[serde(default)]
     pub needed: Needed,
-}
-
-/// Most workers that were needed in this span of time and in the one before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Needed {
-    /// When this span began.
-    since: Option<Timestamp>,
-    now: u32,
-    before: u32,
-}
-
-impl Needed {
-    /// Takes note of what is needed; spans are `span` long.
-    fn note(self, need: u32, span: Duration, now: Timestamp) -> Self {
-        match self.since {
-            Some(since) if now.since(since) < span => Self { now: self.now.max(need), ..self },
-            // Nothing was seen for a whole span.
-            Some(since) if now.since(since) >= span * 2 => Self { since: Some(now), now: need, before: need },
-            _ => Self { since: Some(now), now: need, before: self.now },
-        }
-    }
-
-    fn most(self) -> u32 {
-        self.now.max(self.before)
-    }
-}
-
-/// What moved the number, or held it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(tag = "reason", rename_all = "snake_case")]
-pub enum Reason {
-    /// Bots wait, and no worker is there or coming.
-    NoWorker,
-    /// So many bots wait: more than the threshold.
-    Queue {
-        /// How many.
-        waiting: u64,
-    },
-    /// A bot has waited for longer than a worker takes to come.
-    Oldest {
-        /// How long, in seconds.
-        seconds: u64,
-    },
-    /// Cores are used above the threshold.
-    Cpu {
-        /// Percent.
-        percent: u8,
-    },
-    /// Memory is used above the threshold.
-    Memory {
-        /// Percent.
-        percent: u8,
-    },
-    /// Slots are used above the threshold.
-    Active {
-        /// Percent.
-        percent: u8,
-    },
-    /// Scheduled bots set out soon.
-    Due {
-        /// How many.
-        bots: u64,
-    },
-    /// Fewer slots are free than are to be.
-    IdleSlots {
-        /// How many are.
-        free: u64,
-    },
-    /// Below every threshold, for long enough.
-    Quiet,
-    /// It was outside `min_workers` and `max_workers`.
-    Bounds,
-    /// Neither more nor fewer are called for.
-    Steady,
-    /// Fewer would do, but not yet.
-    Cooldown {
-        /// Seconds that are left.
-        seconds: u64,
-    },
-    /// Fewer would do by the thresholds, but what runs or is due needs them.
-    Needed,
-    /// Something could not be read: nothing is changed.
-    Blind {
-        /// What.
-        signal: &'static str,
-    },
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoWorker => write!(f, "bots wait, and no worker is there or coming"),
-            Self::Queue { waiting } => write!(f, "{waiting} bots wait"),
-            Self::Oldest { seconds } => write!(f, "a bot has waited for {seconds} s"),
-            Self::Cpu { percent } => write!(f, "{percent} % of the cores are used"),
-            Self::Memory { percent } => write!(f, "{percent} % of the memory is used"),
-            Self::Active { percent } => write!(f, "{percent} % of the slots are used"),
-            Self::Due { bots } => write!(f, "{bots} scheduled bots set out soon"),
-            Self::IdleSlots { free } => write!(f, "only {free} slots are free"),
-            Self::Quiet => write!(f, "fewer are enough"),
-            Self::Bounds => write!(f, "outside min_workers and max_workers"),
-            Self::Steady => write!(f, "as many as are needed"),
-            Self::Cooldown { seconds } => write!(f, "fewer would do, but not for another {seconds} s (cooldown)"),
-            Self::Needed => write!(f, "what runs or is due needs them"),
-            Self::Blind { signal } => write!(f, "{signal} could not be read; nothing is changed"),
-        }
-    }
 }
 
 /// What the policy wants.
@@ -313,7 +208,11 @@ impl Fleet {
     }
 
     fn active_percent(&self) -> u8 {
-        u8::try_from((self.running * 100).checked_div(self.slots).unwrap_or(0)).unwrap_or(u8::MAX)
+        Self::percent_of(self.running, self.slots)
+    }
+
+    fn percent_of(bots: u64, slots: u64) -> u8 {
+        u8::try_from((bots * 100).checked_div(slots).unwrap_or(0)).unwrap_or(u8::MAX)
     }
 
     fn workers_for(&self, bots: u64) -> u32 {
@@ -349,15 +248,18 @@ impl Policy {
         let fleet = Fleet::of(workers, self);
         let due = if self.prescale { due } else { 0 };
         let base = memory.desired.unwrap_or(fleet.workers);
-        let need = fleet.workers_for(fleet.running + waiting.bots + due + u64::from(self.idle_slots));
+        let need = self.need(&fleet, waiting, due);
         let memory = Memory { needed: memory.needed.note(need, self.cooldown * SPAN, now), ..memory };
         if base < self.min_workers || base > self.max_workers {
             let desired = base.max(need).clamp(self.min_workers, self.max_workers);
             return changed(base, desired, Reason::Bounds, memory, now);
         }
-        // Those that were asked for and are not there yet count as if they were: what they are for is not asked for twice.
-        let coming = u64::from(base.saturating_sub(fleet.workers)) * fleet.each;
-        if let Some(reason) = self.wants_more(&fleet, waiting, due, coming, signals.launch) {
+        // Those that were asked for and are not there yet count as if they were: what they are for is not asked for twice. But
+        // not for ever: one that was drained, or that nobody could start, is no reason to do without.
+        let counted = if is_expected(memory, signals.launch, now) { base } else { base.min(fleet.workers) };
+        let coming = u64::from(counted.saturating_sub(fleet.workers)) * fleet.each;
+        let wants_more = self.wants_more(&fleet, waiting, due, coming, signals.launch);
+        if let Some(reason) = wants_more.or_else(|| self.lacks_share(&fleet, waiting, due, counted, need)) {
             let step = if coming == 0 { base + 1 } else { base };
             let desired = need.max(step).clamp(base, self.max_workers);
             if desired > base {
@@ -366,6 +268,24 @@ impl Policy {
             return Decision { desired: base, reason, memory: Memory { desired: Some(base), ..memory } };
         }
         self.maybe_fewer(&fleet, waiting, due, base, memory, now)
+    }
+
+    /// Workers for the bots that run, wait and are due, with the slots that are to be free beside them.
+    fn need(&self, fleet: &Fleet, waiting: Waiting, due: u64) -> u32 {
+        let bots = fleet.running + waiting.bots + due;
+        let with_idle = bots + u64::from(self.idle_slots);
+        match self.rule {
+            Rule::Need => {
+                fleet.workers_for(with_idle.max((bots * 100).div_ceil(u64::from(self.thresholds.active_out.max(1)))))
+            }
+            _ => fleet.workers_for(with_idle),
+        }
+    }
+
+    /// By need, bots that wait and are due fill no more of the slots than those that run may. `counted` workers are there or coming.
+    fn lacks_share(&self, fleet: &Fleet, waiting: Waiting, due: u64, counted: u32, need: u32) -> Option<Reason> {
+        let percent = Fleet::percent_of(fleet.running + waiting.bots + due, u64::from(counted) * fleet.each);
+        (self.rule == Rule::Need && need > counted).then_some(Reason::Active { percent })
     }
 
     fn hold(&self, memory: Memory, reason: Reason, signals: &Signals) -> Decision {
@@ -385,12 +305,15 @@ impl Policy {
             Some(Reason::NoWorker)
         } else if waiting.bots > limits.queue_out && waiting.bots > coming {
             Some(Reason::Queue { waiting: waiting.bots })
-        } else if waiting.bots > free && waiting.oldest > launch {
-            Some(Reason::Oldest { seconds: waiting.oldest.as_secs() })
+        } else if let Some(oldest) = waiting.oldest.filter(|oldest| waiting.bots > free && *oldest > launch) {
+            Some(Reason::Oldest { seconds: oldest.as_secs() })
         } else if waiting.bots + due > free && due > 0 {
             Some(Reason::Due { bots: due })
-        } else if free < u64::from(self.idle_slots) + waiting.bots {
-            (self.idle_slots > 0).then_some(Reason::IdleSlots { free })
+        } else if self.idle_slots > 0 && free < u64::from(self.idle_slots) + waiting.bots {
+            Some(Reason::IdleSlots { free })
+        } else if free < waiting.bots && waiting.oldest.is_some() {
+            // They get a worker when they have waited for long enough.
+            None
         } else if coming > 0 {
             // What follows is about workers that are at their limit: those that come have yet to take their part.
             None
@@ -414,10 +337,12 @@ impl Policy {
         now: Timestamp,
     ) -> Decision {
         let stay = |reason| Decision { desired: base, reason, memory: Memory { desired: Some(base), ..memory } };
-        let idle_slots = u64::from(self.idle_slots);
-        let floor = fleet.workers_for(fleet.running + waiting.bots + due + idle_slots).max(self.min_workers);
-        // By need alone a fleet would follow every call that ends.
-        let floor = if self.rule == Rule::Need { floor.max(memory.needed.most()) } else { floor };
+        let floor = self.need(fleet, waiting, due).max(self.min_workers);
+        // By need alone a fleet would follow every call that ends, and ask again at once for what it has just let go.
+        let floor = match self.rule {
+            Rule::Need => floor.max(memory.needed.most()).max(self.strained(fleet)),
+            _ => floor,
+        };
         if !self.is_quiet(fleet, waiting, floor, base) {
             return stay(Reason::Steady);
         }
@@ -433,6 +358,14 @@ impl Policy {
             false if base > self.min_workers => stay(Reason::Needed),
             false => stay(Reason::Steady),
         }
+    }
+
+    /// Workers that the use of memory and cores keeps below what asks for more.
+    fn strained(&self, fleet: &Fleet) -> u32 {
+        let keeps = |percent: Option<u8>, limit: u8| {
+            percent.map_or(0, |percent| (fleet.workers * u32::from(percent)).div_ceil(u32::from(limit.max(1))))
+        };
+        keeps(fleet.memory, self.thresholds.memory_out).max(keeps(fleet.cpu, self.thresholds.cpu_out))
     }
 
     fn is_quiet(&self, fleet: &Fleet, waiting: Waiting, floor: u32, base: u32) -> bool {
@@ -451,6 +384,11 @@ impl Policy {
             }
         }
     }
+}
+
+/// Workers that were asked for last may still come.
+fn is_expected(memory: Memory, launch: Duration, now: Timestamp) -> bool {
+    memory.out_at.is_some_and(|at| now.since(at) < launch * LAUNCHES)
 }
 
 fn changed(base: u32, desired: u32, reason: Reason, memory: Memory, now: Timestamp) -> Decision {

@@ -7,7 +7,7 @@ use muster_session::{BotId, Timestamp};
 /// Setting out is spread over so much time: many calls begin at the same minute.
 pub const SPREAD: Duration = Duration::from_secs(10);
 
-/// Nobody sets out earlier than this.
+/// Nobody sets out earlier than this, and its part of the spread.
 pub const LONGEST_LEAD: Duration = Duration::from_secs(180);
 
 /// Before anything was measured.
@@ -17,7 +17,7 @@ pub const FIRST_LEAD: Duration = Duration::from_secs(15);
 /// spread that is the bot's own, so that starts do not come all at once. `learned` is that percentile.
 #[must_use]
 pub fn lead(learned: Option<Duration>, bot: BotId) -> Duration {
-    (learned.unwrap_or(FIRST_LEAD) + jitter(bot)).min(LONGEST_LEAD)
+    learned.unwrap_or(FIRST_LEAD).min(LONGEST_LEAD) + jitter(bot)
 }
 
 /// When a bot sets out that is to be there at `join_at`.
@@ -29,7 +29,7 @@ pub fn sets_out(join_at: Timestamp, learned: Option<Duration>, bot: BotId) -> Ti
 /// Who has a time to be there up to this one may have to set out now; nobody else has to be looked at.
 #[must_use]
 pub fn horizon(now: Timestamp, learned: Option<Duration>) -> Timestamp {
-    now + (learned.unwrap_or(FIRST_LEAD) + SPREAD).min(LONGEST_LEAD)
+    now + learned.unwrap_or(FIRST_LEAD).min(LONGEST_LEAD) + SPREAD
 }
 
 /// How many set out now, the earliest first, where too many have their time at once to look at each. Of `all` up to the

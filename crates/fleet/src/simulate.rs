@@ -2,14 +2,23 @@
 
 mod fleet;
 mod result;
+mod workers;
 
 use std::time::Duration;
 
 use crate::admission::{Budget, Host};
 use crate::cost::Cost;
-use crate::scaling::{Policy, Rule};
+use crate::scaling::{Policy, Preset};
 use crate::trace::Trace;
 pub use result::{Outcome, Sample};
+
+/// Of the cores that are held for a bot, in percent: what it uses in a silent call, and when people speak.
+const SILENT: u64 = 5;
+const TALKING: u64 = 95;
+/// Of 100 bots, how many are in silent calls.
+const SILENT_CALLS: u32 = 25;
+/// Spreads them over all bots.
+const SCATTER: u32 = 2_654_435_761;
 
 /// What the fleet is made of.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +57,12 @@ impl Setup {
         }
     }
 
+    /// Thousandths of a core that a bot uses: what is held for it, but for those in silent calls.
+    fn cpu_of(&self, bot: u32) -> u64 {
+        let is_silent = bot.wrapping_mul(SCATTER) % 100 < SILENT_CALLS;
+        self.cost.cpu_millis * if is_silent { SILENT } else { TALKING } / 100
+    }
+
     /// Bots of a host.
     #[must_use]
     pub fn slots(&self) -> u32 {
@@ -66,19 +81,24 @@ pub struct Contender {
     pub drains: bool,
 }
 
-/// The policies that are compared, for hosts of so many slots and a peak of so many bots.
+impl Contender {
+    /// A preset for hosts of so many slots and about so many bots at the peak. Workers are at least one and as many as are asked
+    /// for; the idle slots of that policy are a twentieth of the peak, and at least those of a host. With cores alone goes a scaler that knows nothing of calls.
+    #[must_use]
+    pub fn of(preset: Preset, slots: u32, peak: u64) -> Self {
+        let idle_slots = match preset {
+            Preset::IdleSlots => u32::try_from(peak / 20).unwrap_or(u32::MAX).max(slots),
+            _ => 0,
+        };
+        let own = Policy { slots, max_workers: u32::MAX, idle_slots, ..Policy::default() };
+        Self { name: preset.as_str(), policy: preset.policy(own), drains: preset != Preset::CpuOnly }
+    }
+}
+
+/// The policies that are compared, the baseline first.
 #[must_use]
 pub fn contenders(slots: u32, peak: u64) -> [Contender; 4] {
-    let most = u32::try_from(peak.div_ceil(u64::from(slots.max(1))) * 2).unwrap_or(u32::MAX).max(4);
-    let base = Policy { slots, max_workers: most, ..Policy::default() };
-    let idle = u32::try_from(peak / 40).unwrap_or(u32::MAX).max(slots);
-    let guide = Policy { prescale: false, ..base };
-    [
-        Contender { name: "guide", policy: guide, drains: true },
-        Contender { name: "idle-slots", policy: Policy { idle_slots: idle, ..guide }, drains: true },
-        Contender { name: "predictive", policy: Policy { idle_slots: idle, ..Policy::predictive(base) }, drains: true },
-        Contender { name: "cpu-only", policy: Policy { rule: Rule::CpuOnly, ..guide }, drains: false },
-    ]
+    Preset::ALL.map(|preset| Contender::of(preset, slots, peak))
 }
 
 /// Runs the trace under a policy. `progress` is told how much of the time has passed, 0.0 to 1.0, a hundred times or so.

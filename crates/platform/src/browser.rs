@@ -16,7 +16,7 @@ use crate::cdp::{ANSWER_WITHIN, Connection};
 use crate::page::Page;
 pub use error::BrowserError;
 use executable::{Machine, arguments};
-pub use executable::{find_executable, uses_shm};
+pub use executable::{SMALL_SHM_BYTES, find_executable, uses_shm};
 use process::Process;
 
 /// Ready in 0.3 s as a rule, 5 s was the worst measured on a machine with ten times its load.

@@ -93,33 +93,35 @@ impl Group {
     }
 
     /// The same in a table that was read before. Answers everybody who is seen.
-    pub(crate) fn look_at(&mut self, ProcessTable(table): &ProcessTable) -> HashSet<Proc> {
+    pub(crate) fn look_at(&mut self, table: &ProcessTable) -> HashSet<Proc> {
         let related = self.related(table);
-        let outside = |p: &&Proc| table.get(&p.pid).is_some_and(|stat| !self.has(stat));
+        let outside = |p: &&Proc| table.all.get(&p.pid).is_some_and(|stat| !self.has(stat));
         self.strayed = related.iter().filter(outside).copied().collect();
         related
     }
 
     /// Every living process of the bot.
     pub(crate) fn members(&self) -> HashSet<Proc> {
-        let ProcessTable(table) = ProcessTable::read();
+        let table = ProcessTable::read();
         let mut found = self.related(&table);
         let mut marked: Vec<Proc> = table
+            .all
             .values()
             .map(identity)
             .filter(|p| p.start >= self.since() && !found.contains(p) && self.carries_mark(*p))
             .collect();
         found.extend(marked.iter().copied());
-        descend(&table, &mut marked, &mut found);
+        table.descend(&mut marked, &mut found);
         found
     }
 
     /// By process group and family.
-    fn related(&self, table: &HashMap<i32, Stat>) -> HashSet<Proc> {
+    fn related(&self, table: &ProcessTable) -> HashSet<Proc> {
         // Once group and leader are gone, their number can be given to strangers.
         let number_reused =
-            self.leader.is_some_and(|l| table.get(&l.pid).is_some_and(|stat| stat.starttime != l.start));
+            self.leader.is_some_and(|l| table.all.get(&l.pid).is_some_and(|stat| stat.starttime != l.start));
         let mut next: Vec<Proc> = table
+            .all
             .values()
             .filter(|stat| {
                 let process = identity(stat);
@@ -128,7 +130,7 @@ impl Group {
             .map(identity)
             .collect();
         let mut found: HashSet<Proc> = next.iter().copied().collect();
-        descend(table, &mut next, &mut found);
+        table.descend(&mut next, &mut found);
         found
     }
 
@@ -193,32 +195,38 @@ fn identity(stat: &Stat) -> Proc {
 
 /// Every living process but this one, at one moment.
 #[derive(Debug)]
-pub struct ProcessTable(HashMap<i32, Stat>);
+pub struct ProcessTable {
+    all: HashMap<i32, Stat>,
+    /// By the number of their parent.
+    children: HashMap<i32, Vec<Proc>>,
+}
 
 impl ProcessTable {
     /// Reads `/proc`; blocks. Empty if that may not be read.
     #[must_use]
     pub fn read() -> Self {
         let own = std::process::id();
-        let Ok(all) = all_processes() else { return Self(HashMap::new()) };
-        let table = all
+        let all: HashMap<i32, Stat> = all_processes()
+            .into_iter()
+            .flatten()
             .filter_map(|process| process.and_then(|p| p.stat()).ok())
             .filter(|stat| alive(stat) && u32::try_from(stat.pid) != Ok(own))
-            .map(|stat| (stat.pid, stat));
-        Self(table.collect())
+            .map(|stat| (stat.pid, stat))
+            .collect();
+        let mut children: HashMap<i32, Vec<Proc>> = HashMap::new();
+        for stat in all.values() {
+            children.entry(stat.ppid).or_default().push(identity(stat));
+        }
+        Self { all, children }
     }
-}
 
-/// Adds everything below `next` to `found`.
-fn descend(table: &HashMap<i32, Stat>, next: &mut Vec<Proc>, found: &mut HashSet<Proc>) {
-    let mut children: HashMap<i32, Vec<Proc>> = HashMap::new();
-    for stat in table.values() {
-        children.entry(stat.ppid).or_default().push(identity(stat));
-    }
-    while let Some(parent) = next.pop() {
-        for child in children.get(&parent.pid).into_iter().flatten() {
-            if found.insert(*child) {
-                next.push(*child);
+    /// Adds everything below `next` to `found`.
+    fn descend(&self, next: &mut Vec<Proc>, found: &mut HashSet<Proc>) {
+        while let Some(parent) = next.pop() {
+            for child in self.children.get(&parent.pid).into_iter().flatten() {
+                if found.insert(*child) {
+                    next.push(*child);
+                }
             }
         }
     }

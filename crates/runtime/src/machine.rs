@@ -38,14 +38,20 @@ struct MemoryGroup {
 struct MemoryFiles {
     limit: &'static str,
     usage: &'static str,
-    /// In `memory.stat`: cache that is given up when memory gets short.
-    reclaimable: &'static str,
+    /// In `memory.stat`: caches that are given up when memory gets short.
+    reclaimable: &'static [&'static str],
 }
 
-const MEMORY_V1: MemoryFiles =
-    MemoryFiles { limit: "memory.limit_in_bytes", usage: "memory.usage_in_bytes", reclaimable: "total_inactive_file" };
-const MEMORY_V2: MemoryFiles =
-    MemoryFiles { limit: "memory.max", usage: "memory.current", reclaimable: "inactive_file" };
+const MEMORY_V1: MemoryFiles = MemoryFiles {
+    limit: "memory.limit_in_bytes",
+    usage: "memory.usage_in_bytes",
+    reclaimable: &["total_inactive_file", "total_active_file"],
+};
+const MEMORY_V2: MemoryFiles = MemoryFiles {
+    limit: "memory.max",
+    usage: "memory.current",
+    reclaimable: &["inactive_file", "active_file", "slab_reclaimable"],
+};
 /// What version 1 says when there is no limit is beyond this.
 const NO_LIMIT: u64 = 1 << 60;
 
@@ -135,8 +141,10 @@ impl MemoryGroup {
         let limit = self.limit()?;
         let usage = number(&self.dir.join(self.files.usage))?;
         let stat = std::fs::read_to_string(self.dir.join("memory.stat")).unwrap_or_default();
-        let reclaimable = stat.lines().find_map(|line| line.strip_prefix(self.files.reclaimable)?.trim().parse().ok());
-        Some(limit.saturating_sub(usage.saturating_sub(reclaimable.unwrap_or(0))))
+        let figures = stat.lines().filter_map(|line| line.split_once(' '));
+        let reclaimable = figures.filter(|(name, _)| self.files.reclaimable.contains(name));
+        let reclaimable = reclaimable.filter_map(|(_, bytes)| bytes.trim().parse().ok()).fold(0, u64::saturating_add);
+        Some(limit.saturating_sub(usage.saturating_sub(reclaimable)))
     }
 }
 
@@ -210,7 +218,10 @@ mod tests {
             ("cgroup/cgroup.controllers", "cpu memory\n"),
             ("cgroup/pod/memory.max", "2147483648\n"),
             ("cgroup/pod/memory.current", "1610612736\n"),
-            ("cgroup/pod/memory.stat", "anon 5\ninactive_file 536870912\n"),
+            (
+                "cgroup/pod/memory.stat",
+                "anon 5\ninactive_file 268435456\nactive_file 134217728\nslab_reclaimable 134217728\n",
+            ),
             ("cgroup/pod/cpu.max", "150000 100000\n"),
             ("cgroup/pod/worker/memory.max", "max\n"),
             ("cgroup/pod/worker/cpu.max", "max 100000\n"),
@@ -225,11 +236,11 @@ mod tests {
             ("proc/self/cgroup", "5:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n0::/\n"),
             ("cgroup/memory/memory.limit_in_bytes", "3221225472\n"),
             ("cgroup/memory/memory.usage_in_bytes", "1073741824\n"),
-            ("cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 0\n"),
+            ("cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 1048576\ntotal_active_file 1048576\n"),
             ("cgroup/cpu,cpuacct/cpu.cfs_quota_us", "50000\n"),
             ("cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"),
         ]);
-        assert_eq!((machine.memory_bytes(), machine.available_bytes()), (3 * GIB, Some(2 * GIB)));
+        assert_eq!((machine.memory_bytes(), machine.available_bytes()), (3 * GIB, Some(2 * GIB + (2 << 20))));
         assert_eq!(machine.cpu_millis(2), 500);
     }
 

@@ -16,8 +16,6 @@ pub struct Usage {
     pub rss_bytes: u64,
     /// CPU time since they started, with that of children they have waited for.
     pub cpu_time: Duration,
-    /// Open files.
-    pub fds: u64,
     /// Living processes.
     pub processes: u32,
 }
@@ -42,7 +40,6 @@ pub fn usage(pids: impl IntoIterator<Item = i32>) -> Usage {
         total.pss_bytes += one.pss_bytes;
         total.rss_bytes += one.rss_bytes;
         total.cpu_time += one.cpu_time;
-        total.fds += one.fds;
         total.processes += one.processes;
     }
     total
@@ -58,8 +55,7 @@ fn of_process(pid: i32) -> Option<Usage> {
     let pss_bytes = process.smaps_rollup().ok().and_then(|rollup| pss(&rollup.memory_map_rollup)).unwrap_or(rss_bytes);
     let ticks = stat.utime + stat.stime + u64::try_from(stat.cutime + stat.cstime).unwrap_or(0);
     let cpu_time = Duration::from_millis(ticks * 1_000 / procfs::ticks_per_second().max(1));
-    let fds = process.fd_count().unwrap_or(0) as u64;
-    Some(Usage { pss_bytes, rss_bytes, cpu_time, fds, processes: 1 })
+    Some(Usage { pss_bytes, rss_bytes, cpu_time, processes: 1 })
 }
 
 fn pss(maps: &MemoryMaps) -> Option<u64> {
@@ -76,6 +72,5 @@ mod tests {
         let usage = usage([own, i32::MAX]);
         assert_eq!(usage.processes, 1);
         assert!(usage.pss_bytes > 100_000 && usage.pss_bytes <= usage.rss_bytes * 2, "{usage:?}");
-        assert!(usage.fds >= 3, "{usage:?}");
     }
 }

@@ -298,7 +298,7 @@ async fn the_environment_is_minimal_and_files_are_the_bots_own() {
     assert!(names.split(' ').all(|name| allowed.contains(&name) || name.starts_with("SSL_")), "{names}");
     assert!(Path::new(dir).starts_with(bench.state.path()) && Path::new(dir).join("file").exists(), "{dir}");
     let usage = bot.usage().await.unwrap();
-    assert!(usage.processes >= 1 && usage.pss_bytes > 0 && usage.fds > 0, "{usage:?}");
+    assert!(usage.processes >= 1 && usage.pss_bytes > 0, "{usage:?}");
     bot.stop(LEAVE, PATIENCE).await;
     assert!(!Path::new(dir).exists());
 }

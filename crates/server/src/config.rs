@@ -3,6 +3,7 @@
 //! Every key is read in `Config::read`, one line a key, with its default, range and description. The same lines make
 //! the default file, so it cannot disagree with the code. All mistakes are reported together.
 
+mod autoscale;
 mod backends;
 mod hooks;
 mod inbound;
@@ -15,6 +16,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use autoscale::{ActuatorConfig, AutoscaleConfig, ProcessConfig};
+#[cfg(feature = "aws")]
+pub use autoscale::{AsgConfig, CloudwatchConfig, EcsConfig};
 pub use backends::{QueueConfig, StoreConfig};
 pub use hooks::HooksConfig;
 pub use inbound::{InboundConfig, MEETSTREAM, MeetStreamConfig, Runs, Runtimes};
@@ -47,6 +51,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// The one process that moves sessions on.
     pub control: ControlConfig,
+    /// How many workers there are to be.
+    pub autoscale: AutoscaleConfig,
     /// Bots.
     pub worker: WorkerConfig,
     /// The browser.
@@ -69,6 +75,8 @@ pub struct Config {
     pub meetstream: Option<MeetStreamConfig>,
     /// Sandbox meetings.
     pub sandbox: SandboxConfig,
+    /// The file that this was read from.
+    pub file: Option<PathBuf>,
 }
 
 /// `[control]`
@@ -107,7 +115,8 @@ impl Config {
     /// As [`load`](Self::load), for a process of this role: it may need more than others.
     pub fn load_as(sources: &Sources, role: Option<Role>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(sources);
-        let config = Self::read(&mut reader, role);
+        let mut config = Self::read(&mut reader, role);
+        config.file = sources.file.as_ref().map(|(path, _)| path.clone());
         reader.finish()?;
         Ok(config)
     }
@@ -156,6 +165,7 @@ impl Config {
             control: ControlConfig {
                 lead: r.duration("control.lead", "10s", "1s", "5m", "One `control` process leads at a time. When it is gone, another does after this time, or a third more."),
             },
+            autoscale: AutoscaleConfig::read(r),
             tiers: Tiers::read(r),
             worker: WorkerConfig::read(r),
             browser: BrowserConfig {
@@ -171,6 +181,7 @@ impl Config {
                 scenario_dir: r.path_opt("sandbox.scenario_dir", "Directory of audio files that scenarios may name."),
                 lan: r.bool_opt("sandbox.lan", "Offer sandbox media on this machine's network addresses too, so that people's browsers can join.").unwrap_or(false),
             },
+            file: None,
         };
         config.cross_check(r, role);
         config
@@ -178,6 +189,7 @@ impl Config {
 
     fn cross_check(&self, r: &mut Reader<'_>, role: Option<Role>) {
         self.worker.cross_check(r, role);
+        self.autoscale.cross_check(r, self.is_shared());
         self.hooks.cross_check(r);
         self.transcription.cross_check(r);
         if self.meetstream.is_some() && self.is_shared() && self.public_url.is_none() {

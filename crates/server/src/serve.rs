@@ -1,5 +1,6 @@
 //! `muster serve`: opens the backend, starts the parts of the role, and ends them in order.
 
+mod actuators;
 mod http;
 mod parts;
 mod secret;
@@ -26,6 +27,7 @@ use crate::config::Config;
 use crate::engines::Engines;
 use crate::inbound::{Door, Intake};
 use crate::keys;
+use crate::roles::autoscale::Scaling;
 use crate::roles::line::View;
 use crate::roles::{Backend, Role};
 use crate::supervise::{Shutdown, Supervisor};
@@ -46,6 +48,7 @@ struct Process {
     storage_url: Url,
     storage: Arc<dyn ObjectStore>,
     engines: Arc<Engines>,
+    scaling: Scaling,
     /// Signs links to media, and addresses that we give to services for their webhooks.
     link_secret: Arc<[u8]>,
     shutdown: Shutdown,
@@ -104,6 +107,12 @@ async fn prepare(config: Config, role: Role, began: Instant) -> anyhow::Result<P
         tracing::warn!(%storage_url, "recordings go to a directory: every process has to have the same one there");
     }
     let engines = Arc::new(engines(&config)?);
+    let scaling = Scaling::new(
+        backend.clone(),
+        config.autoscale.policy,
+        config.autoscale.actuator.as_str(),
+        config.worker.heartbeat,
+    );
     let link_secret = match config.is_shared() {
         true => secret::of_storage(&storage).await?,
         false => secret::of_directory(&config.data_dir)?,
@@ -117,6 +126,7 @@ async fn prepare(config: Config, role: Role, began: Instant) -> anyhow::Result<P
         storage_url,
         storage,
         engines,
+        scaling,
         link_secret: link_secret.into(),
         shutdown: Shutdown::default(),
         began,
@@ -157,14 +167,18 @@ async fn start_parts(
         }
     };
     let leadership = role.does(Role::Control).then(|| parts::control(supervisor, config, backend, storage, shutdown));
+    if let Some(leadership) = &leadership {
+        parts::autoscale(supervisor, process, leadership).await?;
+    }
     parts::relay(supervisor, backend, leadership.as_ref(), shutdown);
     parts::lessons(supervisor, backend, shutdown);
     Ok(idle)
 }
 
 fn api_state(process: &Process, public_url: &Url) -> anyhow::Result<ApiState> {
-    let Process { config, backend, packs, guard, storage, engines, link_secret, shutdown, .. } = process;
+    let Process { config, backend, packs, guard, storage, engines, scaling, link_secret, shutdown, .. } = process;
     Ok(ApiState {
+        scaling: scaling.clone(),
         store: Arc::clone(&backend.store),
         queue: backend.queue.clone(),
         packs: Arc::clone(packs),

@@ -19,6 +19,8 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(60);
 /// Longest wait for a worker with room.
 const QUEUE_WAIT: Duration = Duration::from_secs(3_600);
+/// Longest wait in line for a place.
+const HELD_WAIT: Duration = Duration::from_secs(4 * 3_600);
 /// The same for a bot that was in its call: the call goes on without it.
 const REJOIN_WAIT: Duration = Duration::from_secs(300);
 /// Longest time from acquiring to lobby or admission.
@@ -27,6 +29,8 @@ const JOIN_WAIT: Duration = Duration::from_secs(300);
 const LEAVE_WAIT: Duration = Duration::from_secs(90);
 /// Longest settling of artifacts, and longest making of a transcript that was asked for after the call.
 const PROCESS_WAIT: Duration = Duration::from_secs(2 * 3_600);
+/// Why a bot did not join that waited in line for too long.
+const NO_PLACE: &str = "Waited in line too long: no place of its tenant's, or of the fleet, became free in time";
 /// The timeline keeps its first lines; a bot that flaps cannot grow its record without bound.
 const TIMELINE_MAX: usize = 200;
 
@@ -206,6 +210,7 @@ impl Session {
             state: if scheduled.is_some() { State::Scheduled } else { State::Queued },
             since: now,
             held: false,
+            place: false,
             attempt: 0,
             remote: new.remote,
             overflow_ms: new.overflow.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
@@ -313,6 +318,7 @@ impl Session {
             State::Scheduled | State::MediaExpired => return None,
             State::Done => return self.added_transcripts().filter_map(TranscriptRecord::deadline).min(),
             State::Queued if self.lost.is_some() => self.since + REJOIN_WAIT,
+            State::Queued if self.held => self.since + HELD_WAIT,
             State::Queued => self.since + QUEUE_WAIT,
             State::Joining => self.since + JOIN_WAIT,
             State::WaitingRoom => self.since + self.leave.lobby() + GRACE,
@@ -424,7 +430,8 @@ impl Session {
             }
             State::Queued => {
                 let reason = EndReason::NoCapacity;
-                self.terminate(reason, reason.message().to_owned(), out, now, now);
+                let message = if self.held { NO_PLACE } else { reason.message() };
+                self.terminate(reason, message.to_owned(), out, now, now);
             }
             State::Joining => {
                 self.lost_until(gone, EndReason::LaunchTimeout, "Not in the meeting in time".to_owned(), out, now);

@@ -172,7 +172,8 @@ reasons! {
     SimulatedOnly = "simulated_only", Failed, Us, false, "The worker has simulated bots only, which attend nothing but sandbox meetings";
     /// It used more memory than a bot may, and would have taken others with it.
     OverBudget = "over_budget", Failed, Us, false, "The bot used more memory than one bot may have (worker.bot_memory_limit)";
-    /// Something else on our side.
+    /// Something else on our side. Also what a later version calls by a name that this one does not know.
+    #[serde(other)]
     Internal = "internal", Failed, Us, true, "An internal error ended the bot";
 }
 
@@ -191,6 +192,14 @@ mod tests {
         for reason in EndReason::ALL {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
+    }
+
+    #[test]
+    fn a_reason_of_a_later_version_is_read() {
+        let reason: EndReason = serde_json::from_str(r#""of_a_later_version""#).unwrap();
+        assert_eq!(reason, EndReason::Internal);
+        let reason: EndReason = serde_json::from_value("of_a_later_version".into()).unwrap();
+        assert_eq!(reason, EndReason::Internal);
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct Session {
     /// Queued, and waits in line: no worker is to have it until there is a place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// The place that it takes is counted among its tenant's: kept by the store, by what each write does to the places.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub place: bool,
     /// Attempts at joining begun so far.
     pub attempt: u32,
     /// The bot is not one of our workers': it runs elsewhere, and webhooks say how it goes.

@@ -102,7 +102,7 @@ impl Parts {
             JobQueue::new(Arc::new(FaultyQueue::new(queue, plan))),
             Clock::new(move || told()),
         );
-        let backend = Backend { tiers: world.tiers(), ..backend };
+        let backend = Backend { tiers: world.tiers().clone(), ..backend };
         Self { world: Arc::clone(world), life, backend, clock, shutdown: Shutdown::default() }
     }
 
@@ -133,6 +133,7 @@ pub fn worker_id(life: Life) -> WorkerId {
 /// What a new installation has, but quicker.
 fn worker_config() -> WorkerConfig {
     WorkerConfig {
+        id: None,
         max_concurrent_bots: SLOTS,
         lease: LEASE,
         heartbeat: Duration::from_secs(1),

@@ -139,8 +139,7 @@ async fn places_are_right(world: &World) {
     if found != wanted {
         world.violate(|| format!("places taken and sessions in line are {wanted:?}, and counted as {found:?}"));
     }
-    let tiers = world.tiers();
-    let over = |load: &&TenantLoad| tiers.of(&load.tenant).concurrency.is_some_and(|limit| load.taken > limit);
+    let over = |load: &&TenantLoad| world.tiers().of(&load.tenant).concurrency.is_some_and(|limit| load.taken > limit);
     if let Some(load) = loads.iter().find(over) {
         world.violate(|| format!("{} has {} places, which is more than it may have", load.tenant, load.taken));
     }

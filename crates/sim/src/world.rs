@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -50,6 +50,7 @@ pub struct World {
     pub store: MemoryStore,
     /// Under all processes.
     pub queue: MemoryQueue,
+    tiers: OnceLock<Tiers>,
     began: Instant,
     rng: Mutex<Rng>,
     journal: Mutex<Journal>,
@@ -115,6 +116,7 @@ impl World {
             plant,
             store: MemoryStore::new(),
             queue: MemoryQueue::new(),
+            tiers: OnceLock::new(),
             began: Instant::now(),
             rng: Mutex::new(rng),
             journal: Mutex::new(journal),
@@ -180,7 +182,11 @@ impl World {
 
     /// What the customers may have.
     #[must_use]
-    pub fn tiers(&self) -> Tiers {
+    pub fn tiers(&self) -> &Tiers {
+        self.tiers.get_or_init(|| self.make_tiers())
+    }
+
+    fn make_tiers(&self) -> Tiers {
         let tier = |(customer, limit): (usize, &Option<u64>)| {
             (Self::tenant(customer), Tier { concurrency: *limit, ..Tier::default() })
         };

@@ -54,7 +54,8 @@ pub use lookups::{
     s21_a_session_is_found_by_its_bot_elsewhere, states_are_counted,
 };
 pub use places::{
-    s22_no_more_places_are_taken_than_there_are, s23_the_line_is_known_and_in_order, s25_what_is_due_is_counted,
+    s22_no_more_places_are_taken_than_there_are, s22_only_what_was_counted_is_given_back,
+    s23_the_line_is_known_and_in_order, s25_what_is_due_is_counted,
 };
 pub use writes::{
     s01_acknowledged_writes_survive, s02_one_idempotency_key_makes_one_bot, s03_deduplication_keys_bind_to_a_meeting,
@@ -127,6 +128,7 @@ macro_rules! store_conformance {
             s20_what_is_postponed_waits
             s21_a_session_is_found_by_its_bot_elsewhere
             s22_no_more_places_are_taken_than_there_are
+            s22_only_what_was_counted_is_given_back
             s23_the_line_is_known_and_in_order
             s24_documents_compare_and_swap
             s25_what_is_due_is_counted

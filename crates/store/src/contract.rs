@@ -57,8 +57,8 @@ use crate::{Document, Endpoint, InboxCount, InboxEntry, InboxPage, InboxQuery, P
 /// 22. A write with [`PlaceChange::Take`] takes one of its tenant's places in the same step, and answers
 ///     [`StoreError::Full`] with nothing written at all if its limit is reached: of any number of parallel writes no more
 ///     succeed than there are places left. Whatever else a write may be answered is looked at first. [`PlaceChange::Free`]
-///     gives one back, of which there are never less than none taken, as does the deletion of a session that
-///     [has a place](Session::has_place).
+///     gives one back, of which there are never less than none taken, as does the deletion of a session
+///     whose place is counted. The record says whether it is ([`Session::place`]): the store notes it with the write.
 /// 23. [`loads`](Self::loads), [`held`](Self::held) and [`held_before`](Self::held_before) answer what is so right after a
 ///     write, by an index: what they cost grows with what they answer, not with the sessions there are.
 /// 24. [`put_document`](Self::put_document) writes if the stored version equals the document's (0: there is none of this
@@ -508,9 +508,9 @@ pub struct WorkerRecord {
     pub capacity: u32,
     /// Bots it has now.
     pub running: u32,
-    /// How many more it would take now.
-    #[serde(default)]
-    pub room: u32,
+    /// How many more it would take now, as it says; [`room`](Self::room) is what to count with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<u32>,
     /// Of the CPU that its bots may use, how much they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<u8>,
@@ -533,6 +533,14 @@ pub struct WorkerRecord {
     pub started_at: Timestamp,
     /// When it said this.
     pub seen_at: Timestamp,
+}
+
+impl WorkerRecord {
+    /// How many more it would take now: one that does not say, as of a release before, takes as many as it can have.
+    #[must_use]
+    pub fn room(&self) -> u32 {
+        self.room.unwrap_or_else(|| self.capacity.saturating_sub(self.running))
+    }
 }
 
 /// A worker, and what was asked of it.

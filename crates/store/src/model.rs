@@ -127,7 +127,7 @@ impl<B: Backend> Run<B> {
         let endpoints = self.lists.endpoints_of(&session.tenant);
         let (session, outcome) =
             if new.held { Session::create_held(session, now) } else { Session::create(session, now) };
-        let place = PlaceChange::between(false, session.has_place(), new.limit);
+        let place = PlaceChange::between(false, &session, new.limit);
         let commit = Commit { endpoints, place, ..Commit::new(session, outcome, now) };
         let guard = CreateGuard { idempotency_key: new.idempotency_key.map(|key| format!("key {key}")) };
         let answer = self.store().create(commit.clone(), guard.clone()).await;
@@ -165,7 +165,7 @@ impl<B: Backend> Run<B> {
         let outcome = session.apply(possible.swap_remove(how % possible.len()), now).unwrap();
         session.version -= u64::from(stale);
         let commit = Commit {
-            place: PlaceChange::between(had_place, session.has_place(), limit),
+            place: PlaceChange::between(had_place, &session, limit),
             endpoints: self.lists.endpoints_of(&session.tenant),
             inbox: key.map(|key| self.lists.entry(&session.tenant, key, InboxOutcome::Applied)),
             ..Commit::new(session, outcome, now)

@@ -1,4 +1,4 @@
-use muster_session::TenantId;
+use muster_session::{Session, TenantId};
 
 /// What a write does to the number of places that a tenant has taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,14 +16,31 @@ pub enum PlaceChange {
 }
 
 impl PlaceChange {
-    /// By whether the session [has a place](Session::has_place) before and after.
+    /// What the write of a session does that `had_place` when it was read. What is given back is only what was
+    /// [counted](Session::place); and one that had its place without being counted, as one of a release that counted nothing,
+    /// is not counted later.
     #[must_use]
-    pub const fn between(before: bool, after: bool, limit: Option<u64>) -> Self {
-        match (before, after) {
-            (false, true) => Self::Take { limit },
-            (true, false) => Self::Free,
-            (false, false) | (true, true) => Self::Keep,
+    pub fn between(had_place: bool, session: &Session, limit: Option<u64>) -> Self {
+        match (session.has_place(), session.place) {
+            (true, false) if !had_place => Self::Take { limit },
+            (false, true) => Self::Free,
+            _ => Self::Keep,
         }
+    }
+
+    /// Makes the record that is written with this say whether its place is counted.
+    pub const fn note(self, session: &mut Session) {
+        match self {
+            Self::Keep => {}
+            Self::Take { .. } => session.place = true,
+            Self::Free => session.place = false,
+        }
+    }
+
+    /// What the deletion of a session does.
+    #[must_use]
+    pub const fn of_deletion(session: &Session) -> Self {
+        if session.place { Self::Free } else { Self::Keep }
     }
 }
 

@@ -19,7 +19,7 @@ const QUIET: WorkerSignal =
 
 fn signals(workers: &[WorkerSignal], waiting: u64) -> Signals {
     Signals {
-        waiting: Some(Waiting { bots: waiting, oldest: Duration::ZERO }),
+        waiting: Some(Waiting { bots: waiting, oldest: Some(Duration::ZERO) }),
         workers: Some(workers.to_vec()),
         due: Some(0),
         launch: Duration::from_secs(60),
@@ -147,6 +147,24 @@ fn what_is_coming_is_not_asked_for_twice() {
 }
 
 #[test]
+fn workers_that_never_come_do_not_mute_the_policy() {
+    let few = Policy { max_workers: 7, ..policy() };
+    for rule in [Rule::Thresholds, Rule::Need] {
+        let policy = Policy { rule, ..few };
+        // Five were asked for; one is there, as an operator drained the others or nobody could start them.
+        let waiting = Some(Waiting { bots: 3, oldest: Some(Duration::from_secs(61)) });
+        let full = Signals { waiting, ..signals(&[WorkerSignal { running: 10, ..MIDDLE }], 3) };
+        let mut memory = Memory { out_at: Some(at(600)), ..had(5) };
+        assert_eq!(policy.decide(&full, memory, at(719)).desired, 5, "they may be on their way");
+        for (now, desired) in [(720, 6), (839, 6), (840, 7), (960, 7), (1_200, 7)] {
+            let decision = policy.decide(&full, memory, at(now));
+            assert_eq!(decision.desired, desired, "{rule:?}, {now}: {}", decision.reason);
+            memory = decision.memory;
+        }
+    }
+}
+
+#[test]
 fn workers_are_there_when_scheduled_bots_set_out() {
     let before = Signals { due: Some(40), ..signals(&[MIDDLE; 2], 0) };
     let more = policy().decide(&before, had(2), at(600));
@@ -172,10 +190,19 @@ fn idle_slots_are_kept() {
 #[test]
 fn one_that_waits_longer_than_a_worker_takes_gets_one() {
     let mut waiting = signals(&[WorkerSignal { running: 10, ..MIDDLE }], 1);
-    waiting.waiting = Some(Waiting { bots: 1, oldest: Duration::from_secs(61) });
+    waiting.waiting = Some(Waiting { bots: 1, oldest: Some(Duration::from_secs(61)) });
     let policy = Policy { thresholds: Thresholds { active_out: 100, ..Thresholds::default() }, ..policy() };
     let more = policy.decide(&waiting, had(1), at(600));
     assert_eq!((more.desired, more.reason), (2, Reason::Oldest { seconds: 61 }));
+}
+
+#[test]
+fn full_workers_and_a_few_that_wait_for_nobody_knows_how_long() {
+    let mut waiting = signals(&[WorkerSignal { running: 10, ..MIDDLE }], 3);
+    assert_eq!(policy().decide(&waiting, had(1), at(600)).desired, 1, "they have not waited for long");
+    waiting.waiting = Some(Waiting { bots: 3, oldest: None });
+    let more = policy().decide(&waiting, had(1), at(600));
+    assert_eq!((more.desired, more.reason), (2, Reason::Active { percent: 100 }));
 }
 
 #[test]
@@ -184,11 +211,36 @@ fn by_need_a_fleet_that_is_larger_than_it_has_to_be_gets_smaller() {
     // Half full: no threshold is passed, and a worker too many is there.
     assert_eq!(by_need.decide(&signals(&[MIDDLE; 6], 0), had(6), at(600)).desired, 5);
     assert_eq!(by_need.decide(&signals(&[MIDDLE; 2], 0), had(2), at(600)).desired, 2);
-    // What was needed a little while ago may be needed again.
+    // What was needed a little while ago may be needed again: for ten cooldowns, and at most twice that.
     let busy = by_need.decide(&signals(&[WorkerSignal { running: 8, ..MIDDLE }; 6], 0), had(6), at(600));
-    let later = by_need.decide(&signals(&[MIDDLE; 6], 0), busy.memory, at(1_200));
-    assert_eq!((later.desired, later.reason), (6, Reason::Steady));
-    assert_eq!(by_need.decide(&signals(&[MIDDLE; 6], 0), later.memory, at(2_100)).desired, 5);
+    let mut later = busy;
+    for now in [1_200, 2_399, 2_400, 4_199] {
+        later = by_need.decide(&signals(&[MIDDLE; 6], 0), later.memory, at(now));
+        assert_eq!((later.desired, later.reason), (6, Reason::Steady), "{now}");
+    }
+    assert_eq!(by_need.decide(&signals(&[MIDDLE; 6], 0), later.memory, at(4_200)).desired, 5);
+}
+
+#[test]
+fn by_need_bots_that_are_due_leave_room_for_those_that_nobody_knows_of() {
+    let by_need = Policy { rule: Rule::Need, prescale: true, ..policy() };
+    let due = |bots| Signals { due: Some(bots), ..signals(&[MIDDLE; 4], 0) };
+    // 20 run in 40 slots; 12 more fill 80 percent of them.
+    assert_eq!(by_need.decide(&due(12), had(4), at(600)).desired, 4);
+    let more = by_need.decide(&due(13), had(4), at(600));
+    assert_eq!((more.desired, more.reason), (5, Reason::Active { percent: 82 }));
+    // Those that come are not asked for again.
+    assert_eq!(by_need.decide(&due(13), more.memory, at(610)).desired, 5);
+}
+
+#[test]
+fn by_need_no_worker_goes_that_would_be_asked_for_again_at_once() {
+    let by_need = Policy { rule: Rule::Need, ..policy() };
+    let few = WorkerSignal { slots: 10, running: 2, memory_percent: Some(70), cpu_percent: Some(10), draining: false };
+    // On three of four workers it would be 93 percent of the memory.
+    assert_eq!(by_need.decide(&signals(&[few; 4], 0), had(4), at(600)).desired, 4);
+    let light = WorkerSignal { memory_percent: Some(50), ..few };
+    assert_eq!(by_need.decide(&signals(&[light; 4], 0), had(4), at(600)).desired, 3);
 }
 
 #[test]
@@ -217,7 +269,7 @@ proptest! {
         let rule = if by_need { Rule::Need } else { Rule::Thresholds };
         let policy = Policy { rule, min_workers: min, max_workers: 15, idle_slots: idle, slots: 10, ..Policy::default() };
         let signals = Signals {
-            waiting: waiting.map(|bots| Waiting { bots, oldest: Duration::from_secs(oldest) }),
+            waiting: waiting.map(|bots| Waiting { bots, oldest: Some(Duration::from_secs(oldest)) }),
             workers: Some(workers.clone()), due, launch: Duration::from_secs(60),
         };
         let memory = Memory { desired, out_at: Some(at(0)), ..Memory::default() };

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cost::Quantile;
-
 /// Two changes of direction closer than this are thrash.
 const THRASH: Duration = Duration::from_secs(600);
 
@@ -27,20 +25,29 @@ pub struct Sample {
 pub struct Outcome {
     /// Of the policy.
     pub policy: String,
-    /// Meetings of the trace.
+    /// Meetings of the trace, each with a bot.
     pub meetings: u64,
-    /// From when a bot was to be there until it was in its call: the median, in seconds.
+    /// From when a bot was to be there until it was in its call, or until the meeting was over if it never was: the median, in
+    /// seconds. A scheduled one is to be there at its `join_at`, another one when it is asked for.
     pub wait_p50_s: f64,
     /// The same for 99 of 100.
     pub wait_p99_s: f64,
-    /// The longest wait of a bot that got in.
+    /// The longest.
     pub wait_max_s: f64,
+    /// 99 of 100 of those that were scheduled.
+    pub scheduled_p99_s: f64,
+    /// 99 of 100 of those that were asked for when their meeting was there.
+    pub ad_hoc_p99_s: f64,
     /// Meetings whose bot came too late or not at all.
     pub missed: u64,
-    /// Calls that a worker took with it.
+    /// Of these, those whose bot was never in its call.
+    pub never_joined: u64,
+    /// Bots that a worker took with it.
     pub killed: u64,
     /// Hosts times hours.
     pub host_hours: f64,
+    /// Bots with a worker times hours.
+    pub bot_hours: f64,
     /// Most hosts at a time.
     pub peak_hosts: u32,
     /// Times that the number of workers was changed.
@@ -51,21 +58,21 @@ pub struct Outcome {
     pub utilisation: f64,
     /// The fleet over time: the highest of each quarter of an hour.
     pub samples: Vec<Sample>,
-    /// Waits in milliseconds, for the shares of a plot.
-    #[serde(skip)]
-    pub waits: Quantile,
+    /// The wait that each percent of bots, 0 to 100, did not exceed, in seconds.
+    pub wait_by_percent_s: Vec<f64>,
 }
 
 /// What is noted while it runs.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    pub(super) waits_ms: Vec<u32>,
-    pub(super) missed: u64,
+    scheduled_ms: Vec<u32>,
+    ad_hoc_ms: Vec<u32>,
+    late: u64,
+    never_joined: u64,
     pub(super) killed: u64,
-    pub(super) host_time: Duration,
     pub(super) bot_time: Duration,
-    pub(super) peak_hosts: u32,
-    pub(super) changes: u64,
+    peak_hosts: u32,
+    changes: u64,
     reversals: u64,
     last_change: Option<(Duration, bool)>,
     samples: Vec<Sample>,
@@ -74,6 +81,23 @@ pub(super) struct Notes {
 const QUARTER: u64 = 900;
 
 impl Notes {
+    /// A bot is in its call.
+    pub(super) fn joined(&mut self, wait: Duration, scheduled: bool, late: bool) {
+        self.late += u64::from(late);
+        self.waited(wait, scheduled);
+    }
+
+    /// A bot never was.
+    pub(super) fn never_joined(&mut self, wait: Duration, scheduled: bool) {
+        self.never_joined += 1;
+        self.waited(wait, scheduled);
+    }
+
+    fn waited(&mut self, wait: Duration, scheduled: bool) {
+        let waits = if scheduled { &mut self.scheduled_ms } else { &mut self.ad_hoc_ms };
+        waits.push(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+    }
+
     pub(super) fn change(&mut self, now: Duration, more: bool) {
         self.changes += 1;
         if self.last_change.is_some_and(|(at, was)| was != more && now - at < THRASH) {
@@ -95,41 +119,39 @@ impl Notes {
         }
     }
 
-    pub(super) fn outcome(mut self, policy: &str, meetings: usize, slots: u32) -> Outcome {
-        self.waits_ms.sort_unstable();
-        let at = |share: f64| {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss,
-                reason = "a rank"
-            )]
-            let rank = (self.waits_ms.len() as f64 * share).ceil() as usize;
-            self.waits_ms.get(rank.saturating_sub(1)).map_or(0.0, |ms| f64::from(*ms) / 1_000.0)
-        };
-        let mut waits = Quantile::default();
-        // So many as do not make it forget the first.
-        let every = (self.waits_ms.len() / 1_500).max(1);
-        for wait in self.waits_ms.iter().step_by(every) {
-            waits.record(u64::from(*wait));
-        }
-        let host_hours = self.host_time.as_secs_f64() / 3_600.0;
+    pub(super) fn outcome(mut self, policy: &str, meetings: usize, slots: u32, host_time: Duration) -> Outcome {
+        self.scheduled_ms.sort_unstable();
+        self.ad_hoc_ms.sort_unstable();
+        let mut all = [&self.scheduled_ms[..], &self.ad_hoc_ms[..]].concat();
+        all.sort_unstable();
+        debug_assert_eq!(all.len(), meetings, "every bot has had its end");
+        let host_hours = host_time.as_secs_f64() / 3_600.0;
         let bot_hours = self.bot_time.as_secs_f64() / 3_600.0;
         Outcome {
             policy: policy.to_owned(),
             meetings: meetings as u64,
-            wait_p50_s: at(0.5),
-            wait_p99_s: at(0.99),
-            wait_max_s: at(1.0),
-            missed: self.missed,
+            wait_p50_s: seconds(&all, 50),
+            wait_p99_s: seconds(&all, 99),
+            wait_max_s: seconds(&all, 100),
+            scheduled_p99_s: seconds(&self.scheduled_ms, 99),
+            ad_hoc_p99_s: seconds(&self.ad_hoc_ms, 99),
+            missed: self.late + self.never_joined,
+            never_joined: self.never_joined,
             killed: self.killed,
             host_hours,
+            bot_hours,
             peak_hosts: self.peak_hosts,
             changes: self.changes,
             reversals: self.reversals,
             utilisation: bot_hours / (host_hours * f64::from(slots)).max(f64::MIN_POSITIVE),
             samples: self.samples,
-            waits,
+            wait_by_percent_s: (0..=100).map(|percent| seconds(&all, percent)).collect(),
         }
     }
+}
+
+/// What so many of 100 do not exceed, of waits in order.
+fn seconds(sorted_ms: &[u32], percent: usize) -> f64 {
+    let rank = (sorted_ms.len() * percent).div_ceil(100);
+    sorted_ms.get(rank.saturating_sub(1)).map_or(0.0, |ms| f64::from(*ms) / 1_000.0)
 }

@@ -21,7 +21,7 @@ const PLACES: [&str; 7] = [
 
 /// Below this, shared memory may run out under a page with media; then Chromium uses `/tmp` instead. Container engines
 /// give 64 MiB.
-const SMALL_SHM_BYTES: u64 = 512 << 20;
+pub const SMALL_SHM_BYTES: u64 = 512 << 20;
 
 /// The browser to start: the given program, else the first that is installed, `chromium-headless-shell` before
 /// `chromium`.

@@ -27,6 +27,7 @@ mod probes;
 mod query;
 mod rate;
 mod request_id;
+mod scaling;
 mod scheduled;
 mod state;
 mod transcripts;
@@ -122,6 +123,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(workers::list))
         .routes(routes!(workers::costs))
         .routes(routes!(workers::drain))
+        .routes(routes!(scaling::scaling))
         .routes(routes!(fleet::line))
         .routes(routes!(openapi::document));
     let webhooks = OpenApiRouter::new()

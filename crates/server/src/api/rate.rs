@@ -4,17 +4,19 @@
 //! ones that clients knew before it; `X-RateLimit-Reset` is in seconds since the epoch.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use governor::clock::{Clock as _, MonotonicClock};
+use governor::clock::Clock as _;
 use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use muster_session::TenantId;
@@ -28,7 +30,25 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Tenants that were not here for a window are forgotten after so many requests.
 const FORGET_EVERY: u64 = 4_096;
 
-type Limiter = RateLimiter<TenantId, HashMapStateStore<TenantId>, MonotonicClock, StateInformationMiddleware>;
+type Limiter = RateLimiter<TenantId, HashMapStateStore<TenantId>, Told, StateInformationMiddleware>;
+
+/// Time that only goes forward, from any beginning.
+#[derive(Clone)]
+struct Told(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl governor::clock::Clock for Told {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        (self.0)().into()
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Told").field(&(self.0)()).finish()
+    }
+}
 
 /// Counts requests. What it keeps is of tenants that have a key, and of the last minute.
 #[derive(Debug)]
@@ -37,7 +57,7 @@ pub struct Rates {
     /// By requests in a minute.
     limiters: BTreeMap<NonZeroU32, Limiter>,
     counted: AtomicU64,
-    clock: MonotonicClock,
+    clock: Told,
 }
 
 /// How a tenant stands after a request.
@@ -55,12 +75,20 @@ impl Rates {
     /// With the limits of these tenants.
     #[must_use]
     pub fn new(tiers: Tiers) -> Self {
+        let began = Instant::now();
+        Self::told_by(tiers, move || began.elapsed())
+    }
+
+    /// The same by another clock; tests pass one they can move. It must not go back.
+    #[must_use]
+    pub fn told_by(tiers: Tiers, tell: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let clock = Told(Arc::new(tell));
         let limiter = |most: NonZeroU32| {
             let store = HashMapStateStore::default();
-            Limiter::new(Quota::per_minute(most), store, MonotonicClock)
+            Limiter::new(Quota::per_minute(most), store, clock.clone())
         };
         let limiters = tiers.rates().into_iter().map(|most| (most, limiter(most))).collect();
-        Self { tiers, limiters, counted: AtomicU64::new(0), clock: MonotonicClock }
+        Self { tiers, limiters, counted: AtomicU64::new(0), clock }
     }
 
     fn count(&self, tenant: &TenantId) -> Option<Standing> {
@@ -149,17 +177,23 @@ mod tests {
     #[test]
     fn each_tenant_has_its_own_count() {
         let tenant = TenantId::new;
-        let rates = Rates::new(Tiers::new(tier(2), [(tenant("big"), tier(100)), (tenant("free"), tier(0))]));
+        let tiers = Tiers::new(tier(2), [(tenant("big"), tier(100)), (tenant("free"), tier(0))]);
+        let now = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&now);
+        let rates = Rates::told_by(tiers, move || Duration::from_secs(told.load(Ordering::Relaxed)));
         let first = rates.count(&tenant("a")).unwrap();
         assert_eq!((first.limit, first.remaining, first.refused), (2, 1, None));
         assert_eq!(first.reset, Duration::from_secs(30));
         assert_eq!(rates.count(&tenant("a")).unwrap().remaining, 0);
         let over = rates.count(&tenant("a")).unwrap();
-        let wait = over.refused.unwrap();
-        assert!((Duration::from_secs(1)..=Duration::from_secs(30)).contains(&wait), "{wait:?}");
+        assert_eq!(over.refused, Some(Duration::from_secs(30)));
         assert_eq!(rates.count(&tenant("b")).unwrap().remaining, 1);
         assert_eq!(rates.count(&tenant("big")).unwrap().remaining, 99);
         assert_eq!(rates.count(&tenant("free")), None);
+        now.store(29, Ordering::Relaxed);
+        assert_eq!(rates.count(&tenant("a")).unwrap().refused, Some(Duration::from_secs(1)));
+        now.store(30, Ordering::Relaxed);
+        assert_eq!(rates.count(&tenant("a")).unwrap().refused, None);
     }
 
     #[test]

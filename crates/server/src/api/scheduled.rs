@@ -115,7 +115,13 @@ pub(crate) async fn change(
     let request = body::read_json(body).await?;
     let change = Change::parse(&request).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
     let bot = session.id;
-    rewrite(&state, session, |session, now, hold| change.apply(session, now, hold)).await?;
+    rewrite(&state, session, |session, now, hold| {
+        match session.join_at.is_some_and(|at| at.since(now) >= OUT_OF_REACH / 2) {
+            true => Err(being_removed()),
+            false => change.apply(session, now, hold),
+        }
+    })
+    .await?;
     Ok(Json(Changed {
         message: "The scheduled bot was changed".into(),
         bot_id: bot.to_string(),
@@ -146,6 +152,11 @@ pub(crate) async fn remove(State(state): State<ApiState>, OwnBot(session): OwnBo
 
 fn on_its_way() -> ApiError {
     ApiError::not_found("There is no such scheduled bot: it has joined already or never was scheduled")
+}
+
+/// What is left to do is the removal of its record: it must not come back meanwhile.
+fn being_removed() -> ApiError {
+    ApiError::not_found("There is no such scheduled bot: it is being removed")
 }
 
 /// Compare-and-swap of a scheduled session, again from the start when somebody else wrote in between. The edit is told whether

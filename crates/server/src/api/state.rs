@@ -16,6 +16,7 @@ use crate::config::Runtimes;
 use crate::engines::Engines;
 use crate::inbound::Door;
 use crate::roles::Backend;
+use crate::roles::autoscale::Scaling;
 use crate::roles::line::View;
 use crate::supervise::Shutdown;
 
@@ -47,6 +48,8 @@ pub struct ApiState {
     pub retention: Duration,
     /// A bot that is lost after it was let in is sent in again, once.
     pub rejoin: bool,
+    /// How many workers there are to be.
+    pub scaling: Scaling,
     /// Who makes words of speech.
     pub engines: Arc<Engines>,
     /// Who has how many places, and what writes sessions.

@@ -99,6 +99,8 @@ fn worker(known: KnownWorker, now: Timestamp) -> Worker {
         true => "draining",
         false => "active",
     };
+    // It may not have heard yet that it drains.
+    let room = if status == "active" { record.room() } else { 0 };
     let told: Told = serde_json::from_value(record.bots).unwrap_or_default();
     Worker {
         worker_id: record.id.to_string(),
@@ -107,8 +109,7 @@ fn worker(known: KnownWorker, now: Timestamp) -> Worker {
         status,
         capacity: record.capacity,
         running: record.running,
-        // It may not have heard yet that it drains.
-        room: if status == "active" { record.room } else { 0 },
+        room,
         limit: told.limit,
         cpu_percent: record.cpu_percent,
         memory_percent: record.memory_percent,

@@ -4,6 +4,7 @@ pub mod bots;
 pub mod capacity;
 pub mod dlq;
 pub mod doctor;
+pub mod fleet;
 mod log;
 pub mod migrate;
 pub mod webhooks;
@@ -44,6 +45,8 @@ enum Command {
     Webhooks(webhooks::WebhooksArgs),
     /// List the workers of a running fleet, and make one take no more bots.
     Workers(workers::WorkersArgs),
+    /// How many workers there are and should be, and why; who has how many bots, and who waits in line.
+    Fleet(fleet::FleetArgs),
     /// List jobs that were set aside, and try one again.
     Dlq(dlq::DlqArgs),
     /// How many machines a number of bots, or a week of meetings, takes, and what they cost.
@@ -140,6 +143,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bots(args) => runtime()?.block_on(bots::run(args)),
         Command::Webhooks(args) => runtime()?.block_on(webhooks::run(args)),
         Command::Workers(args) => runtime()?.block_on(workers::run(args)),
+        Command::Fleet(args) => runtime()?.block_on(fleet::run(args)),
         Command::Dlq(args) => runtime()?.block_on(dlq::run(args)),
         Command::Plan(args) => capacity::plan::run(&args),
         Command::Simulate(args) => capacity::simulate::run(&args),

@@ -7,9 +7,14 @@ use muster_fleet::cost::Cost;
 use super::reader::Reader;
 use crate::roles::Role;
 
+/// Of an id.
+const LONGEST_ID: usize = 128;
+
 /// `[worker]`
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
+    /// By which the fleet knows this run of it; random if absent.
+    pub id: Option<String>,
     /// Most bots at a time.
     pub max_concurrent_bots: u32,
     /// Share of the memory, in percent, that bots leave free.
@@ -51,6 +56,7 @@ pub struct WorkerConfig {
 impl WorkerConfig {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         Self {
+            id: r.text_opt("worker.id", "By which the fleet knows this worker: letters, digits, - and _, and another one at every start, such as the name of its pod. Default: a random one."),
             max_concurrent_bots: r.integer("worker.max_concurrent_bots", 8, 1, 1_000, "Most bots at a time on this machine, if memory, cores and the rest suffice."),
             memory_headroom: u8::try_from(r.integer("worker.memory_headroom", 15, 0, 90, "Share of the memory of the machine or its control group, in percent, that bots leave free.")).unwrap_or(15),
             bot_memory: r.size("worker.bot_memory", "1.5GB", "16MB", "1TB", "Memory that is held for a bot until it was measured, or enough of its kind were."),
@@ -80,6 +86,11 @@ impl WorkerConfig {
         }
         if self.bot_memory_limit < self.bot_memory {
             r.problem("worker.bot_memory_limit: must not be less than worker.bot_memory, which every bot may have");
+        }
+        if let Some(id) = &self.id
+            && (id.len() > LONGEST_ID || !id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
+        {
+            r.problem(format!("worker.id: has at most {LONGEST_ID} letters, digits, - and _"));
         }
         if self.exit_when_idle.is_some() && role == Some(Role::All) {
             r.problem("worker.exit_when_idle: is for `muster serve worker`; this process has other things to do");

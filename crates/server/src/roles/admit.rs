@@ -81,7 +81,8 @@ pub async fn create(view: &View, new: NewSession, guard: CreateGuard) -> Result<
         }
     }
     if is_long {
-        let retry_after = eta(0, own.capacity, own.stay).clamp(SOON, LATE);
+        let retry_after =
+            eta(0, tier.concurrency.map_or(own.capacity, |limit| limit.min(own.capacity)), own.stay).clamp(SOON, LATE);
         return Err(NotAdmitted::Waiting { limit: tier.max_waiting, retry_after });
     }
     let (session, outcome) = Session::create_held(new, now);

@@ -78,8 +78,11 @@ pub async fn run(
                 () = &mut tick => break,
                 () = shutdown.ended() => return Ok(()),
                 () = backend.nudge.freed(), if leadership.holds() => {
-                    if let Err(error) = give_places(&backend).await {
-                        tracing::warn!(error = format!("{error:#}"), "places could not be given; trying again");
+                    match give_places(&backend).await {
+                        Ok(()) => last = backend.clock.now(),
+                        Err(error) => {
+                            tracing::warn!(error = format!("{error:#}"), "places could not be given; trying again");
+                        }
                     }
                 }
             }
@@ -94,9 +97,14 @@ async fn give_places(backend: &Backend) -> anyhow::Result<()> {
 
 /// One pass over everything that time alone changes.
 pub async fn step(backend: &Backend, storage: &Arc<dyn ObjectStore>, schedule: &mut Schedule) -> anyhow::Result<()> {
-    // Who waits in line was there before those that set out now.
-    give_places(backend).await?;
-    schedule.set_out(backend).await?;
+    // Who waits in line was there before those that set out now. What is in the way of one part is not in that of the others.
+    let given = give_places(backend).await;
+    let set_out = schedule.set_out(backend).await;
+    look_after(backend, storage).await.and(given).and(set_out)
+}
+
+/// Sessions that nobody else ends.
+async fn look_after(backend: &Backend, storage: &Arc<dyn ObjectStore>) -> anyhow::Result<()> {
     let now = backend.clock.now();
     for session in backend.store.lease_expired(now - CLOCKS_DIFFER, BATCH).await.context("looking for lost sessions")? {
         let owner = session.lease.as_ref().map(|lease| lease.owner.to_string()).unwrap_or_default();
@@ -105,12 +113,15 @@ pub async fn step(backend: &Backend, storage: &Arc<dyn ObjectStore>, schedule: &
         match backend.apply(bot, Input::LeaseExpired).await {
             Ok(_) => tracing::warn!(%bot, worker = owner, state = state.as_str(), "lease ran out"),
             Err(ApplyError::Missing | ApplyError::Rejected(_) | ApplyError::Store(StoreError::Conflict)) => {}
-            Err(error) => return Err(error).context("ending a lost lease"),
+            Err(error) => tracing::warn!(%bot, %error, "a lost lease could not be ended; trying again"),
         }
     }
     for session in backend.store.overdue(now, BATCH).await.context("looking for overdue sessions")? {
         tracing::warn!(bot = %session.id, state = session.state.as_str(), since = %session.since, "state lasted too long");
-        hand(backend, session, Input::DeadlinePassed).await?;
+        let bot = session.id;
+        if let Err(error) = hand(backend, session, Input::DeadlinePassed).await {
+            tracing::warn!(%bot, error = format!("{error:#}"), "an overdue session could not be ended; trying again");
+        }
     }
     for session in backend.store.expired(now, BATCH).await.context("looking for expired sessions")? {
         // One that cannot be deleted must not keep the others, or anything else of this role, waiting.

@@ -41,7 +41,7 @@ impl Standing {
         let (mut running, mut room) = (0, 0);
         for KnownWorker { record, draining } in live {
             running += u64::from(record.running);
-            room += if *draining { 0 } else { u64::from(record.room) };
+            room += if *draining { 0 } else { u64::from(record.room()) };
         }
         Self { line: Line { capacity: running + room, tenants }, running }
     }

@@ -7,6 +7,7 @@
 //! - [`inbound`]: what webhooks that came in mean and cause.
 //! - [`remote`]: bots that run in somebody else's cloud.
 //! - [`admit`]: whether a bot is sent at once, waits in line, or is refused; [`line`](mod@line): who has how many places.
+//! - [`autoscale`]: how many workers there are to be, in the process that leads.
 //! - [`lessons`]: what is measured of bots.
 //! - [`control`]: schedules, the line, stuck sessions, deadlines, retention; [`leader`]: in one process at a time.
 //!
@@ -14,6 +15,7 @@
 //! take jobs from the queue, so any number of processes can share the work, which what [`control`] does must not be.
 
 pub mod admit;
+pub mod autoscale;
 pub mod control;
 pub mod inbound;
 mod jobs;
@@ -147,7 +149,7 @@ impl Backend {
         now: Timestamp,
     ) -> Result<Commit, StoreError> {
         let limit = self.tiers.of(&session.tenant).concurrency;
-        let place = PlaceChange::between(had_place, session.has_place(), limit);
+        let place = PlaceChange::between(had_place, &session, limit);
         let endpoints = match outcome.events.is_empty() {
             true => Arc::default(),
             false => self.endpoints.of(&*self.store, &session.tenant).await?,
@@ -219,7 +221,7 @@ impl Backend {
         let lease_seen = session.lease.as_ref().filter(|_| expired).map(|lease| lease.until);
         let outcome = session.apply(input, now)?;
         let commit = self.commit_of(before.had_place, session, outcome, now).await.map_err(ApplyError::Store)?;
-        let place = PlaceChange::between(before.had_place, commit.session.has_place(), limit);
+        let place = PlaceChange::between(before.had_place, &commit.session, limit);
         let commit = Commit { lease_seen, place, ..commit };
         let news = News::of(&commit);
         let session = self.store.commit(commit).await.map_err(|error| match error {

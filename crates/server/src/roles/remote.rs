@@ -31,6 +31,8 @@ pub use client::{Client, SetupError};
 const LOOK: Duration = Duration::from_secs(60);
 /// How often what a bot brings is looked for after its call.
 const FETCH: Duration = Duration::from_secs(15);
+/// When a bot is looked at again that waits because its tenant has as many as it may have.
+const AT_LIMIT: Duration = Duration::from_secs(10);
 /// Shortest and longest pause before another try at a service in trouble.
 const RETRY: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
 const CONCURRENCY: usize = 16;
@@ -137,6 +139,9 @@ impl RemoteSetup {
         };
         let Some(mut session) = backend.store.get(bot).await.context("reading the session")? else { return Ok(()) };
         if session.state == State::Queued {
+            if self.overflow && at_limit(backend, &session).await? {
+                return self.come_back(backend, bot, AT_LIMIT).await;
+            }
             let input = match &session.remote {
                 None if self.overflow => Input::HandOver { source: self.source.clone() },
                 Some(_) => Input::Send,
@@ -226,6 +231,13 @@ impl RemoteSetup {
         let key = format!("tend:{bot}@{}", at.as_millis());
         backend.queue.send(&Job::Tend { bot }, at.since(now), Some(key)).await.context("asking for another look")
     }
+}
+
+/// It waits in line for a place of its own tenant: another cloud is for what the fleet has no place for.
+async fn at_limit(backend: &Backend, session: &Session) -> anyhow::Result<bool> {
+    let Some(limit) = backend.tiers.of(&session.tenant).concurrency.filter(|_| session.held) else { return Ok(false) };
+    let loads = backend.store.loads().await.context("reading what tenants have")?;
+    Ok(loads.iter().any(|load| load.tenant == session.tenant && load.taken >= limit))
 }
 
 /// The session after an input; none if it was not possible (any more).

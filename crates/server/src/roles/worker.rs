@@ -21,7 +21,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_fleet::cost::Cost;
 use muster_platform::pack::Packs;
 use muster_runtime::machine::Machine;
 use muster_session::WorkerId;
@@ -163,14 +162,12 @@ pub async fn run(backend: Backend, setup: WorkerSetup, shutdown: Shutdown) -> an
 /// Takes bots until no more are to be taken.
 async fn receive(worker: &Arc<Worker>, bots: &mut JoinSet<()>) {
     let Worker { backend, .. } = &**worker;
-    // What the last one needed for which there was no room.
-    let mut needed = Cost::default();
     loop {
         // The room comes first: what is received is what fits.
         tokio::select! {
             biased;
             () = worker.stopped() => return,
-            () = worker.room.has_room_for(needed) => {}
+            () = worker.room.has_room() => {}
         }
         while bots.try_join_next().is_some() {}
         let received = tokio::select! {
@@ -188,7 +185,6 @@ async fn receive(worker: &Arc<Worker>, bots: &mut JoinSet<()>) {
             }
         };
         let Some(delivery) = received.into_iter().next() else { continue };
-        needed = Cost::default();
         match claim(worker, &delivery, worker.stopped()).await {
             Claimed::Session(session, seat) => {
                 // Held before the task runs, so that an order to everybody reaches this bot too.
@@ -199,7 +195,7 @@ async fn receive(worker: &Arc<Worker>, bots: &mut JoinSet<()>) {
             }
             Claimed::NoRoom(cost) => {
                 put_back(worker, &delivery, cost).await;
-                needed = cost;
+                worker.room.keep_room_for(cost);
             }
             Claimed::Stale => acknowledge(backend, &delivery).await,
             Claimed::Poison(reason) => set_aside(backend, &delivery, &reason).await,

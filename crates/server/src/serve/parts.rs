@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use super::Process;
+use super::{Process, actuators};
 use crate::config::{Config, MEETSTREAM};
 use crate::engines::Engines;
 use crate::roles::leader::Leadership;
@@ -153,6 +153,31 @@ pub(super) fn control(
     leadership
 }
 
+/// Decides how many workers there are to be, makes it so, and tells KEDA.
+pub(super) async fn autoscale(
+    supervisor: &mut Supervisor,
+    process: &Process,
+    leadership: &Leadership,
+) -> anyhow::Result<()> {
+    let Process { config, backend, scaling, shutdown, .. } = process;
+    let actuator = actuators::actuator(config, backend).await?;
+    let publisher = actuators::publisher(config).await;
+    let scaler = Arc::new(roles::autoscale::Scaler::new(scaling.clone(), actuator, publisher));
+    let (every, leading, ending) = (config.autoscale.every, leadership.clone(), shutdown.clone());
+    supervisor.run("autoscale", OnFailure::Restart, move || {
+        roles::autoscale::run(Arc::clone(&scaler), every, leading.clone(), ending.clone())
+    });
+    if let Some(address) = config.autoscale.keda_listen {
+        // An address that cannot be had is told at the start.
+        roles::autoscale::keda::bind(address).await?;
+        let (scaling, shutdown) = (scaling.clone(), shutdown.clone());
+        supervisor.run("keda", OnFailure::Restart, move || {
+            roles::autoscale::keda::run(address, scaling.clone(), shutdown.clone())
+        });
+    }
+    Ok(())
+}
+
 /// Answers what is cancelled once a draining process has no bot left.
 pub(super) async fn worker(supervisor: &mut Supervisor, process: &Process) -> anyhow::Result<CancellationToken> {
     let Process { config, backend, .. } = process;
@@ -167,7 +192,7 @@ pub(super) async fn worker(supervisor: &mut Supervisor, process: &Process) -> an
     // Before this process moves to another control group: what limits it is above both.
     let machine = Machine::here();
     let setup = roles::worker::WorkerSetup {
-        id: WorkerId::new(format!("worker-{}", Uuid::new_v4().as_simple())),
+        id: WorkerId::new(config.worker.id.clone().unwrap_or_else(|| format!("worker-{}", Uuid::new_v4().as_simple()))),
         config: config.worker.clone(),
         browser: config.browser.clone(),
         bots: Arc::new(launcher(config, &state_dir)?),

@@ -11,14 +11,23 @@ pub(super) async fn wait(shutdown: &Shutdown, idle: &CancellationToken) -> anyho
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let by_signal = tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => true,
         // An idle worker, or one whose machine is wanted back.
-        () = shutdown.drained() => {}
+        () = shutdown.drained() => false,
         () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
-    }
+    };
     shutdown.drain();
+    if !by_signal {
+        // The first signal asks for what is done already.
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = idle.cancelled() => return Ok(()),
+            () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
+        }
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -83,13 +83,12 @@ impl Shared {
     }
 
     pub(crate) fn process(&self, role: &str, name: &str) -> Server {
-        self.process_with(role, name, "")
+        self.process_with(role, name, "lease = \"3s\"\n")
     }
 
-    /// With more in `[worker]`.
-    pub(crate) fn process_with(&self, role: &str, name: &str, worker: &str) -> Server {
-        let config = format!("lease = \"3s\"\n{worker}{}", self.config(&self.data("media")));
-        Server::start_role(role, &self.data(name), &config)
+    /// With more of its configuration: keys of `[worker]`, and tables after them.
+    pub(crate) fn process_with(&self, role: &str, name: &str, more: &str) -> Server {
+        Server::start_role(role, &self.data(name), &[more, &self.config(&self.data("media"))].concat())
     }
 
     fn config(&self, media: &Path) -> String {

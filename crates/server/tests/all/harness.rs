@@ -136,6 +136,10 @@ impl Server {
         self.child.wait().unwrap()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Another hand on the same server, for tasks; dropping it ends nothing.
     pub(crate) fn alike(&self) -> Alike {
         Alike { url: self.url.clone(), http: self.http.clone() }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api;
+mod autoscale;
 mod backends;
 mod chaos;
 mod crash;
@@ -16,5 +17,6 @@ mod hybrid;
 mod inbound;
 mod live;
 mod sdk;
+mod tiers;
 mod words;
 mod workers;

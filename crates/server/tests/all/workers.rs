@@ -21,6 +21,11 @@ async fn bot(api: &Server, hook: &Receiver, link: &str) -> String {
     api.create(json!({"meeting_link": link, "callback_url": hook.url, "custom_attributes": {"case": "e2e"}})).await
 }
 
+/// One with these keys of `[worker]`, too.
+fn start_worker(shared: &Shared, name: &str, worker: &str) -> Server {
+    shared.process_with("worker", name, &format!("lease = \"3s\"\n{worker}"))
+}
+
 /// Asks until what a worker says of itself is this.
 async fn said(api: &Server, what: &str, holds: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let deadline = Instant::now() + PATIENCE;
@@ -57,7 +62,7 @@ async fn what_does_not_fit_waits_for_another_worker() {
     let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));
     let cores = std::thread::available_parallelism().unwrap();
     let full = format!("bot_cpu = {cores}\nbot_memory = \"100MB\"\n");
-    let _first = shared.process_with("worker", "worker-1", &full);
+    let _first = start_worker(&shared, "worker-1", &full);
     let mut bots = Vec::new();
     for room in ["fits", "waits"] {
         let link = meeting(&api, room, "open").await;
@@ -71,7 +76,7 @@ async fn what_does_not_fit_waits_for_another_worker() {
     assert_eq!(workers[0]["bots"][0]["kind"], "sandbox/audio");
     assert!(workers[0]["launch_ms"].as_u64().is_some() && workers[0]["idle_since"].is_null());
     assert!(!names(&hook.of(&bots[1])).contains(&"bot.joining".to_owned()), "it waits");
-    let _second = shared.process_with("worker", "worker-2", &full);
+    let _second = start_worker(&shared, "worker-2", &full);
     hook.event(&bots[1], "bot.inmeeting").await;
     for (room, bot) in ["fits", "waits"].iter().zip(&bots) {
         api.act(room, json!({"do": "end"})).await;
@@ -134,7 +139,7 @@ async fn at_the_second_signal_unstarted_sessions_are_handed_back_and_calls_leave
     let hook = Receiver::start().await;
     let api = shared.process("api", "api");
     let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));
-    let first = shared.process_with("worker", "worker-1", "simulated = true\n");
+    let first = start_worker(&shared, "worker-1", "simulated = true\n");
     let (open, lobby) = (meeting(&api, "open", "open").await, meeting(&api, "lobby", "hold").await);
     let (inside, outside) = (bot(&api, &hook, &open).await, bot(&api, &hook, &lobby).await);
     hook.event(&inside, "bot.recording").await;
@@ -148,7 +153,7 @@ async fn at_the_second_signal_unstarted_sessions_are_handed_back_and_calls_leave
     assert_lawful(&seen);
     assert_eq!(stopped(&seen)["reason"], "worker_shutdown");
     assert!(api.get("/api/v1/workers").await["workers"].as_array().unwrap().is_empty());
-    let _second = shared.process_with("worker", "worker-2", "simulated = true\n");
+    let _second = start_worker(&shared, "worker-2", "simulated = true\n");
     hook.until(&outside, "second wait in the lobby", |all| {
         all.iter().filter(|body| body["bot_event"] == "bot.in_waiting_room").count() == 2
     })
@@ -168,7 +173,7 @@ async fn a_drain_waits_for_calls_until_its_deadline() {
     let hook = Receiver::start().await;
     let api = shared.process("api", "api");
     let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));
-    let worker = shared.process_with("worker", "worker-1", "simulated = true\ndrain_deadline = \"4s\"\n");
+    let worker = start_worker(&shared, "worker-1", "simulated = true\ndrain_deadline = \"4s\"\n");
     let link = meeting(&api, "long", "open").await;
     let bot = bot(&api, &hook, &link).await;
     hook.event(&bot, "bot.recording").await;
@@ -189,15 +194,16 @@ async fn a_worker_without_a_bot_ends_if_it_is_to() {
     let hook = Receiver::start().await;
     let api = shared.process("api", "api");
     let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));
-    let worker = shared.process_with("worker", "worker-1", "simulated = true\nexit_when_idle = \"2s\"\n");
+    // It finds its bot when it starts, so that it is idle after the call only.
     let link = meeting(&api, "short", "open").await;
     let bot = bot(&api, &hook, &link).await;
+    let worker = start_worker(&shared, "worker-1", "simulated = true\nexit_when_idle = \"4s\"\n");
     hook.event(&bot, "bot.recording").await;
     api.act("short", json!({"do": "end"})).await;
     assert_lawful(&hook.done(&bot).await);
     assert!(exited(worker).await.success());
     assert!(api.get("/api/v1/workers").await["workers"].as_array().unwrap().is_empty());
-    let worker = shared.process_with("worker", "worker-2", "simulated = true\nexit_when_idle = \"1h\"\n");
+    let worker = start_worker(&shared, "worker-2", "simulated = true\nexit_when_idle = \"1h\"\n");
     let known = said(&api, "another worker", |all| all.len() == 1).await;
     let path = format!("/api/v1/workers/{}/drain", known[0]["worker_id"].as_str().unwrap());
     assert_eq!(api.call("POST", &path, None).await.0, 200);
@@ -216,7 +222,7 @@ async fn a_rolling_upgrade_under_load_loses_no_call() {
     let api = shared.process("api", "api");
     let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));
     let config = "simulated = true\nmax_concurrent_bots = 6\n";
-    let start = |number: usize| shared.process_with("worker", &format!("worker-{number}"), config);
+    let start = |number: usize| start_worker(&shared, &format!("worker-{number}"), config);
     let mut workers: VecDeque<Server> = (0..2).map(start).collect();
     let (upgraded, done) = watch::channel(false);
     let upgrade = async {

@@ -28,6 +28,8 @@ impl Session {
     pub(super) fn release(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
         self.require(self.state == State::Queued && self.held, "release")?;
         self.held = false;
+        // From here on it waits for a worker, which has its own limit.
+        self.since = now;
         self.note("Queued", "There is a place for the bot", now);
         out.jobs.push((Job::Run { bot: self.id, attempt: self.attempt + 1 }, Duration::ZERO));
         Ok(())

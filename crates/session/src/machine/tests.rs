@@ -441,7 +441,13 @@ fn one_that_waits_in_line_has_no_place_and_no_job_until_it_is_released() {
     assert!(outcome.jobs.is_empty() && session.held && !session.has_place());
     let early = session.apply(acquire(&session), at(1)).unwrap_err();
     assert_eq!(early, Rejected::NotNow { input: "acquire", state: State::Queued });
+    assert_eq!(session.deadline(), Some(at(0) + HELD_WAIT));
+    let mut late = session.clone();
+    late.apply(Input::DeadlinePassed, at(0) + HELD_WAIT).unwrap();
+    let end = late.end.unwrap();
+    assert_eq!((end.reason, end.message.as_str()), (EndReason::NoCapacity, NO_PLACE));
     let released = session.apply(Input::Release, at(2)).unwrap();
+    assert_eq!(session.deadline(), Some(at(2) + QUEUE_WAIT), "a worker has all of its time");
     assert_eq!(released.jobs, [(Job::Run { bot: session.id, attempt: 1 }, Duration::ZERO)]);
     assert!(session.has_place());
     assert!(session.apply(Input::Release, at(3)).is_err(), "one place is enough");

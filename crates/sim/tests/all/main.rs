@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod fleet;
 mod planted;
 mod poison;
 mod seeds;

@@ -43,18 +43,33 @@ fn hold(seeds: Range<u64>) {
 }
 
 #[test]
-fn seeds_0_to_999_hold() {
-    hold(0..1_000);
+fn seeds_0_to_499_hold() {
+    hold(0..500);
 }
 
 #[test]
-fn seeds_1000_to_1999_hold() {
-    hold(1_000..2_000);
+fn seeds_500_to_999_hold() {
+    hold(500..1_000);
 }
 
 #[test]
-fn seeds_2000_to_2999_hold() {
-    hold(2_000..3_000);
+fn seeds_1000_to_1499_hold() {
+    hold(1_000..1_500);
+}
+
+#[test]
+fn seeds_1500_to_1999_hold() {
+    hold(1_500..2_000);
+}
+
+#[test]
+fn seeds_2000_to_2499_hold() {
+    hold(2_000..2_500);
+}
+
+#[test]
+fn seeds_2500_to_2999_hold() {
+    hold(2_500..3_000);
 }
 
 #[test]

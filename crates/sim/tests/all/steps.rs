@@ -249,7 +249,7 @@ async fn create(backend: &Backend, in_line: bool) -> Option<BotId> {
     }
 }
 
-fn new_session() -> NewSession {
+pub(crate) fn new_session() -> NewSession {
     NewSession {
         id: BotId::from_uuid(Uuid::new_v4()),
         tenant: TenantId::new("customer"),

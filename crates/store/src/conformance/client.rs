@@ -69,7 +69,9 @@ impl Insistent {
     }
 
     /// The record, if it is the one that was to be written; renewals of its lease apart.
-    async fn written(&self, mut wanted: Session, refused: StoreError) -> Result<Session, StoreError> {
+    async fn written(&self, commit: Commit, version: u64, refused: StoreError) -> Result<Session, StoreError> {
+        let mut wanted = Session { version, ..commit.session };
+        commit.place.note(&mut wanted);
         let Some(stored) = self.get(wanted.id).await? else { return Err(refused) };
         if let (Some(lease), Some(until)) = (&mut wanted.lease, stored.lease_until()) {
             lease.until = until;
@@ -87,7 +89,7 @@ impl SessionStore for Insistent {
                 Ok(Created::New(session))
             }
             (Err(refused @ (StoreError::Conflict | StoreError::Seen)), true) => {
-                self.written(Session { version: 1, ..commit.session }, refused).await.map(Created::New)
+                self.written(commit, 1, refused).await.map(Created::New)
             }
             (answer, _) => answer,
         }
@@ -112,7 +114,8 @@ impl SessionStore for Insistent {
     async fn commit(&self, commit: Commit) -> Result<Session, StoreError> {
         match self.doubt(|| self.store.commit(commit.clone())).await {
             (Err(refused @ (StoreError::Conflict | StoreError::Seen)), true) => {
-                self.written(Session { version: commit.session.version + 1, ..commit.session }, refused).await
+                let version = commit.session.version + 1;
+                self.written(commit, version, refused).await
             }
             (answer, _) => answer,
         }

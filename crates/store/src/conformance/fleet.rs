@@ -45,7 +45,7 @@ pub async fn s14_workers_are_known_by_their_beats(fixture: &dyn Fixture) {
         version: "1.2.3".into(),
         capacity: 8,
         running,
-        room: 8 - running,
+        room: Some(8 - running),
         cpu_percent: Some(3),
         memory_percent: None,
         launch_ms: Some(700),

@@ -27,7 +27,7 @@ fn taking(commit: Commit, limit: Option<u64>) -> Commit {
 /// A session moved on, with what that does to the places of its tenant.
 fn placed(session: &Session, input: Input, seconds: u64, limit: Option<u64>) -> Commit {
     let commit = moved(session, input, at(seconds));
-    let place = PlaceChange::between(session.has_place(), commit.session.has_place(), limit);
+    let place = PlaceChange::between(session.has_place(), &commit.session, limit);
     Commit { place, ..commit }
 }
 
@@ -113,11 +113,30 @@ pub async fn s22_no_more_places_are_taken_than_there_are(fixture: &dyn Fixture) 
 
     // There are never less than none.
     let old = create(&*store, queued("v", at(1))).await;
-    let freed = store.commit(placed(&old, Input::Stop, 2, None)).await.expect("commit");
+    let free = Commit { place: PlaceChange::Free, ..placed(&old, Input::Stop, 2, None) };
+    let freed = store.commit(free).await.expect("commit");
     assert!(store.delete(freed.id).await.expect("delete"));
     assert_eq!(loads(&*store).await, [load("t", 3, 0), load("u", 1, 0)]);
     create(&*store, taking(queued("v", at(3)), Some(1))).await;
     assert_full(store.create(taking(queued("v", at(3)), Some(1)), CreateGuard::default()).await, 1);
+}
+
+/// 22. Who took no place, as one of a release that counted none, gives none back; and the record says who did.
+pub async fn s22_only_what_was_counted_is_given_back(fixture: &dyn Fixture) {
+    let store = fixture.open().await;
+    let counted = create(&*store, taking(queued("t", at(0)), None)).await;
+    let uncounted = [create(&*store, queued("t", at(1))).await, create(&*store, queued("t", at(2))).await];
+    let read = store.get(counted.id).await.expect("get").expect("it is there");
+    assert!(counted.place && read.place && !uncounted[0].place);
+    let acquired = store.commit(placed(&uncounted[0], acquire("w", &uncounted[0]), 3, Some(0))).await;
+    assert!(!acquired.expect("it asks for no place").place);
+    store.commit(placed(&uncounted[1], Input::Stop, 3, None)).await.expect("commit");
+    assert!(store.delete(uncounted[0].id).await.expect("delete"));
+    assert_eq!(loads(&*store).await, [load("t", 1, 0)]);
+    let freed = store.commit(placed(&counted, Input::Stop, 4, None)).await.expect("commit");
+    assert!(!freed.place);
+    assert!(store.delete(freed.id).await.expect("delete"));
+    assert_eq!(loads(&*store).await, []);
 }
 
 /// 23. The line is known right after each write: who waits, how many, and who is before whom.

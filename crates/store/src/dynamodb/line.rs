@@ -104,10 +104,19 @@ pub(super) async fn loads(table: &Table) -> Result<Vec<TenantLoad>, StoreError> 
         let (taken, held) = (count(&item, "taken_n"), count(&item, "held_n"));
         if taken > 0 || held > 0 {
             loads.push(TenantLoad { tenant: TenantId::new(text(&item, "owner_id")?), taken, held });
+        } else {
+            forget(table, &item).await;
         }
     }
     loads.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     Ok(loads)
+}
+
+/// Removes the counts of a tenant that has nothing, so that looking at all costs no more than those that have something.
+async fn forget(table: &Table, item: &Item) {
+    let Ok(key) = Key::of(item) else { return };
+    // Who looks next tries again.
+    drop(table.delete_if(key, "taken_n = :zero AND held_n = :zero", vec![(":zero", n(0))]).await);
 }
 
 pub(super) async fn held(table: &Table, tenant: &TenantId, limit: u32) -> Result<Vec<Session>, StoreError> {
@@ -116,10 +125,8 @@ pub(super) async fn held(table: &Table, tenant: &TenantId, limit: u32) -> Result
     for item in table.select(&line, limit as usize).await? {
         bots.push(parse("a bot in line", text(&item, "bot")?)?);
     }
-    let mut sessions = record::read_many(table, &bots).await?;
-    // They may have moved on in between.
-    sessions.retain(|session| place(session).is_some());
-    Ok(sessions)
+    // They may have moved on in between, and then are refused a place.
+    record::read_many(table, &bots).await
 }
 
 pub(super) async fn held_before(table: &Table, tenant: &TenantId, bot: BotId) -> Result<Option<u64>, StoreError> {

@@ -25,6 +25,7 @@ pub(super) async fn create(
 ) -> Result<Created, StoreError> {
     let mut session = commit.session.clone();
     session.version = 1;
+    commit.place.note(&mut session);
     let mut places = Change::new(commit.place, false);
     let mut attempt = 0;
     loop {
@@ -82,6 +83,7 @@ pub(super) async fn commit(table: &Table, ids: &Ids, commit: Commit) -> Result<S
     let mut session = commit.session.clone();
     let read_at = session.version;
     session.version += 1;
+    commit.place.note(&mut session);
     let mut places = Change::new(commit.place, Change::guess(&commit));
     let mut attempt = 0;
     loop {
@@ -244,7 +246,7 @@ pub(super) async fn delete(table: &Table, bot: BotId) -> Result<bool, StoreError
         if let Some(key) = &session.deduplication_key {
             writes.delete(Key::deduplication(&session.tenant, key), None);
         }
-        let place = PlaceChange::between(session.has_place(), false, None);
+        let place = PlaceChange::of_deletion(&session);
         let mut places = Change { place, waited: line::place(&session).is_some(), none_taken };
         let load = places.write(&mut writes, &session, false);
         match table.transact_beside(writes.into_vec(), load).await? {

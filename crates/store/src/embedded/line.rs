@@ -37,7 +37,7 @@ pub(super) fn write(c: &Connection, session: &Session, place: PlaceChange) -> Re
 /// What a session that goes leaves: its place, too.
 pub(super) fn forget(c: &Connection, session: &Session) -> Result<(), StoreError> {
     let held = leave(c, session)?;
-    add(c, &session.tenant, -i64::from(session.has_place()), held)
+    add(c, &session.tenant, -i64::from(session.place), held)
 }
 
 fn taken(c: &Connection, tenant: &TenantId) -> Result<u64, StoreError> {
@@ -69,6 +69,10 @@ fn add(c: &Connection, tenant: &TenantId, taken: i64, held: i64) -> Result<(), S
     let sql = "INSERT INTO tenant_load (tenant, taken, held) VALUES (?1, max(?2, 0), max(?3, 0))
                ON CONFLICT (tenant) DO UPDATE SET taken = max(taken + ?2, 0), held = max(held + ?3, 0)";
     c.prepare_cached(sql)?.execute(params![tenant.as_str(), taken, held])?;
+    if taken < 0 || held < 0 {
+        let sql = "DELETE FROM tenant_load WHERE tenant = ?1 AND taken = 0 AND held = 0";
+        c.prepare_cached(sql)?.execute([tenant.as_str()])?;
+    }
     Ok(())
 }
 

@@ -63,6 +63,7 @@ fn insert(c: &Connection, mut commit: Commit, guard: CreateGuard) -> Result<Sess
                    deadline, retire_at, record, tenant, platform, created_at, idempotency_key, dedup_key, meeting_key)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
     commit.session.version = 1;
+    commit.place.note(&mut commit.session);
     let session = &commit.session;
     let columns = Columns::of(session);
     let (platform, created_at) = (session.meeting.label.to_lowercase(), session.created_at.as_millis());
@@ -97,6 +98,7 @@ pub(super) fn commit(c: &Connection, mut commit: Commit) -> Result<Session, Stor
         return Err(StoreError::Conflict);
     }
     session.version += 1;
+    commit.place.note(session);
     // The lease may have been renewed since the record was read, which changes no version. The same lease keeps the
     // longer time; another one, or none, is the caller's to decide.
     if let (Some(lease), Some(owner), Some(until)) = (&mut session.lease, owner, until)

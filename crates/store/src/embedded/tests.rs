@@ -178,7 +178,7 @@ async fn sessions_of_an_older_release_have_no_place() {
     let store = dir.open().await;
     let old = store.get(session.id).await.unwrap().unwrap();
     let mut stopped = moved(&old, Input::Stop, at(1));
-    stopped.place = PlaceChange::between(old.has_place(), stopped.session.has_place(), Some(1));
+    stopped.place = PlaceChange::between(old.has_place(), &stopped.session, Some(1));
     store.commit(stopped).await.unwrap();
     assert_eq!(store.loads().await.unwrap(), []);
     create(&*store, crate::Commit { place: PlaceChange::Take { limit: Some(1) }, ..queued("t", at(2)) }).await;

@@ -71,6 +71,7 @@ impl Sessions {
         }
         self.line.check(&session.tenant, place)?;
         self.line.change(&session.tenant, place);
+        place.note(&mut session);
         session.version = 1;
         self.made += 1;
         self.idempotency.extend(idempotency_key.clone().map(|key| (key, session.id)));
@@ -90,6 +91,7 @@ impl Sessions {
             return Err(StoreError::Conflict);
         }
         self.line.check(&session.tenant, place)?;
+        place.note(&mut session);
         session.version += 1;
         // The lease may have been renewed since the record was read, which changes no version. The same lease keeps the
         // longer time; another one, or none, is the caller's to decide.
@@ -125,7 +127,7 @@ impl Sessions {
     /// True if it was there.
     pub(super) fn delete(&mut self, bot: BotId) -> bool {
         let Some(Row { session, idempotency_key, .. }) = self.take_out(bot) else { return false };
-        self.line.change(&session.tenant, PlaceChange::between(session.has_place(), false, None));
+        self.line.change(&session.tenant, PlaceChange::of_deletion(&session));
         if let Some(key) = idempotency_key {
             self.idempotency.remove(&key);
         }

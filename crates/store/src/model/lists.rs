@@ -79,6 +79,7 @@ impl Lists {
         }
         let mut session = new.clone();
         self.change_place(&session.tenant, commit.place)?;
+        commit.place.note(&mut session);
         session.version = 1;
         self.keys.push((session.id, guard.idempotency_key));
         self.sessions.push(session.clone());
@@ -91,6 +92,7 @@ impl Lists {
         // Every record of the model shows the renewed lease, so there is nothing to join.
         let mut session = commit.session.clone();
         self.change_place(&session.tenant, commit.place)?;
+        commit.place.note(&mut session);
         session.version += 1;
         *self.session(session.id) = session.clone();
         self.consequences(&session, commit);
@@ -160,7 +162,7 @@ impl Lists {
     }
 
     pub(super) fn delete(&mut self, bot: BotId) -> bool {
-        if let Some(gone) = self.sessions.iter().find(|session| session.id == bot).filter(|gone| gone.has_place()) {
+        if let Some(gone) = self.sessions.iter().find(|session| session.id == bot).filter(|gone| gone.place) {
             self.change_place(&gone.tenant.clone(), PlaceChange::Free);
         }
         let before = self.sessions.len();

@@ -17,7 +17,7 @@ pub(super) fn argument(script: &mut ScriptInvocation<'_>, session: &Session, pla
         PlaceChange::Take { limit } => ("take", limit),
     };
     script.arg(change).arg(limit.map_or_else(String::new, |limit| limit.to_string()));
-    script.arg(u8::from(session.has_place()));
+    script.arg(u8::from(session.place));
     script.arg(u8::from(session.state == State::Queued && session.held));
 }
 

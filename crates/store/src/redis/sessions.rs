@@ -46,6 +46,7 @@ fn remote(source: &str, id: &str) -> String {
 pub(super) async fn create(store: &RedisStore, commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
     let mut session = commit.session.clone();
     session.version = 1;
+    commit.place.note(&mut session);
     let fill = arguments(|script| {
         inbox::argument(script, commit.inbox.as_ref());
         line::argument(script, &session, commit.place);
@@ -77,6 +78,7 @@ pub(super) async fn create(store: &RedisStore, commit: Commit, guard: CreateGuar
 pub(super) async fn commit(store: &RedisStore, commit: Commit) -> Result<Session, StoreError> {
     let mut session = commit.session.clone();
     session.version += 1;
+    commit.place.note(&mut session);
     let fill = arguments(|script| {
         inbox::argument(script, commit.inbox.as_ref());
         line::argument(script, &session, commit.place);

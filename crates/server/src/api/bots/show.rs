@@ -164,7 +164,10 @@ pub(crate) async fn detail(
     State(state): State<ApiState>,
     OwnBot(session): OwnBot,
 ) -> Result<Json<BotDetail>, ApiError> {
-    let queue = QueuePlace::of(&state, &session).await?;
+    let queue = QueuePlace::of(&state, &session).await.unwrap_or_else(|error| {
+        tracing::warn!(bot = %session.id, ?error, "where a bot waits cannot be read, and is left out");
+        None
+    });
     Ok(Json(BotDetail { bot_details: details(session, queue) }))
 }
 

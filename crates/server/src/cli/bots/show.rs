@@ -70,6 +70,18 @@ pub(super) fn ending(details: &Value) -> Option<String> {
     Some(format!("{reason}: {}{whose}", short(message, LINE_CHARS)))
 }
 
+/// Where it is in the queue, while it waits to be run.
+pub(super) fn waiting(details: &Value) -> Option<String> {
+    let queue = details["queue"].as_object()?;
+    let what = if queue["waits_for"] == "worker" { "for a worker" } else { "in line for a place" };
+    let eta = match queue["eta_seconds"].as_u64() {
+        Some(0) => ", any moment".to_owned(),
+        Some(seconds) => format!(", about {}", duration(Duration::from_secs(seconds))),
+        None => String::new(),
+    };
+    Some(format!("{what}, position {}{eta}", queue["position"]))
+}
+
 fn about(details: &Value, zone: &TimeZone) -> Vec<Vec<String>> {
     let text = |key: &str| details[key].as_str().map(|value| short(value, LINE_CHARS));
     let when = |key: &str| details[key].as_str().map(|at| date_time(at, zone));
@@ -83,6 +95,7 @@ fn about(details: &Value, zone: &TimeZone) -> Vec<Vec<String>> {
     add("Meeting", text("MeetingLink"));
     add("Platform", text("Platform"));
     add("Status", text("Status"));
+    add("Waits", waiting(details));
     add("Created", when("CreatedAt"));
     add("Joins at", when("join_at"));
     add(
@@ -247,6 +260,16 @@ mod tests {
             "Attributes   a=1, b=x",
         ];
         assert_eq!(lines, want);
+    }
+
+    #[test]
+    fn a_bot_that_waits_says_where_it_is() {
+        let of = |eta: Value| {
+            waiting(&json!({"queue": {"waits_for": "place", "position": 7, "ahead": 6, "eta_seconds": eta}}))
+        };
+        assert_eq!(of(json!(65)).as_deref(), Some("in line for a place, position 7, about 1:05 min"));
+        assert_eq!(of(Value::Null).as_deref(), Some("in line for a place, position 7"));
+        assert_eq!(waiting(&done()), None);
     }
 
     #[test]

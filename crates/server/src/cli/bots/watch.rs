@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::client::{Client, ClientError};
-use super::show::{Step, ending, steps};
+use super::show::{Step, ending, steps, waiting};
 use super::text::{duration, print_line, short, time};
 
 const POLL: Duration = Duration::from_millis(500);
@@ -80,6 +80,9 @@ fn status_line(details: &Value, now: Timestamp, tick: usize) -> String {
     }
     if let Some(until) = text("join_at").filter(|_| text("Status") == Some("Scheduled")) {
         let _ = write!(line, ", joins at {until}");
+    }
+    if let Some(waits) = waiting(details) {
+        let _ = write!(line, ", waits {waits}");
     }
     if details["attempt"].as_u64().is_some_and(|attempt| attempt > 1) {
         let _ = write!(line, ", attempt {}", details["attempt"]);

@@ -4,83 +4,79 @@ use std::fmt::Write as _;
 
 use muster_fleet::simulate::{Outcome, Sample};
 
-use super::chart::{self, Series};
+use super::chart::{self, Axis, COLOURS, GRID, Series};
 use super::plan::Planned;
-use super::simulate::{COLUMNS, Compared};
-use super::{megabytes, plan};
+use super::plan_text;
+use super::simulate::{self, COLUMNS, Compared, LEGEND};
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark;\
-background:light-dark(#fff,#15181c);color:light-dark(#1b1f24,#e6e8ea)}table{border-collapse:collapse;margin:1rem 0}\
-th,td{padding:.3rem .8rem;text-align:right;border-bottom:1px solid light-dark(#ddd,#3a4048)}th:first-child,td:first-child{text-align:left}\
-figure{margin:1.5rem 0}svg{max-width:100%;height:auto;border-radius:6px}pre{overflow:auto}caption,figcaption{text-align:left;font-weight:600}";
+const STYLE: &str = ":root{color-scheme:light dark;--paper:light-dark(#fff,#15181c);--ink:light-dark(#1b1f24,#e6e8ea);--rule:light-dark(#dcdfe3,#3a4048)}\
+body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;background:var(--paper);color:var(--ink)}\
+table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}\
+th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--rule);white-space:pre}th:first-child,td:first-child,.facts td{text-align:left}\
+.wide{overflow-x:auto;font-size:.9rem}figure{margin:1.5rem 0}svg{max-width:100%;height:auto}pre{overflow:auto}figcaption{font-weight:600}\
+svg text{fill:var(--ink)}svg [stroke=\"#000000\"]{stroke:var(--ink)}svg [fill=\"#FFFFFF\"]{fill:var(--paper)}";
+
+/// On dark paper, what is drawn in each of the colours of plots.
+const ON_DARK: [&str; 4] = ["#6cb2f0", "#ff9d4d", "#4fd0a0", "#e08cc4"];
+
+/// A wait that is drawn higher than this says nothing more: the meeting is missed.
+const MISSED_S: f64 = 300.0;
 
 /// The page of a plan.
 pub(super) fn of_plan(planned: &Planned) -> anyhow::Result<String> {
-    let mut body = String::from("<table><caption>What it takes</caption>");
-    let mut row = |name: &str, value: String| {
-        let _ = write!(body, "<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(&value));
-    };
-    row("Host", format!("{}: {} vCPU, {} GiB", planned.host, planned.vcpu, planned.memory_bytes >> 30));
-    row("A bot", format!("{}, {} cores", megabytes(planned.bot_memory_bytes), planned.bot_cpu));
-    row("Bots per host", format!("{}, by {}", planned.per_host.bots_per_host, planned.per_host.binding));
-    row("Most bots at once", planned.bots.to_string());
-    row("Hosts for them", planned.hosts.to_string());
-    if let Some(month) = planned.bill.usd_per_month {
-        row("Cost", format!("{month:.0} USD in 30 days ({})", planned.prices));
-    }
-    body.push_str("</table><table><caption>Bots per host, by each limit</caption>");
-    for limit in &planned.per_host.by_limit {
-        let bots = limit.bots.map_or_else(|| "does not matter".to_owned(), |bots| bots.to_string());
-        let _ = write!(body, "<tr><td>{}</td><td>{bots}</td></tr>", limit.limit);
+    let mut body = String::from("<table class=\"facts\">");
+    for (name, value) in plan_text::facts(planned) {
+        let _ = write!(body, "<tr><td>{}</td><td>{}</td></tr>", escape(&name), escape(&value));
     }
     body.push_str("</table>");
     if let Some(fleet) = &planned.fleet {
-        let slots = f64::from(planned.per_host.bots_per_host);
-        let running = over_time("bots", fleet, |sample| f64::from(sample.running));
-        let room = over_time("room for bots", fleet, |sample| f64::from(sample.workers) * slots);
-        figure(&mut body, "Bots, and room for them", &chart::lines("days", "bots", &[room, running])?);
+        let axis = axis(planned.is_week);
+        figure(&mut body, "Bots, and room for them", &room(axis, fleet, planned.per_host.bots_per_host)?);
         let hosts = over_time("hosts", fleet, |sample| f64::from(sample.workers));
-        figure(&mut body, "Hosts", &chart::lines("days", "hosts", &[hosts])?);
-        figure(&mut body, "Waits to join", &waits(std::slice::from_ref(fleet))?);
+        figure(&mut body, "Hosts", &chart::lines(axis, "hosts", &[hosts])?);
+        figure(&mut body, WAITS, &waits(std::slice::from_ref(fleet))?);
     }
-    let _ = write!(
-        body,
-        "<details><summary>All of it</summary><pre>{}</pre></details>",
-        escape(&format!("{:#}", plan::as_json(planned)))
-    );
     Ok(page("Capacity plan", &planned.of, &body))
 }
 
 /// The page of a comparison.
 pub(super) fn of_comparison(compared: &Compared) -> anyhow::Result<String> {
-    let mut body = String::from("<table><caption>Policies side by side</caption><tr><th>policy</th>");
+    let mut body = String::from("<div class=\"wide\"><table><tr><th>policy</th>");
     for (name, _) in COLUMNS {
         let _ = write!(body, "<th>{name}</th>");
     }
     body.push_str("</tr>");
     for outcome in &compared.policies {
-        let _ = write!(body, "<tr><td>{}</td>", outcome.policy);
+        let _ = write!(body, "<tr><td>{}</td>", escape(&outcome.policy));
         for (_, cell) in COLUMNS {
             let _ = write!(body, "<td>{}</td>", escape(&cell(outcome)));
         }
         body.push_str("</tr>");
     }
-    body.push_str("</table><p>Waits are from when a bot was to be there until it was in its call. Missed: later than five minutes, or not at all. Killed: calls that ended with their worker.</p>");
+    let _ = write!(body, "</table></div><p>{}</p>", LEGEND.join("<br>"));
+    let axis = axis(compared.is_week);
     let each = |of: fn(&Sample) -> f64| {
         compared.policies.iter().map(|outcome| over_time(&outcome.policy, outcome, of)).collect::<Vec<_>>()
     };
-    figure(&mut body, "Hosts", &chart::lines("days", "hosts", &each(|sample| f64::from(sample.workers)))?);
-    figure(
-        &mut body,
-        "Bots that wait for a place",
-        &chart::lines("days", "bots", &each(|sample| f64::from(sample.waiting)))?,
-    );
-    figure(&mut body, "Waits to join", &waits(&compared.policies)?);
-    let facts = format!(
-        "{}; at most {} at once, on {} with {} bots each",
-        compared.of, compared.peak_bots, compared.host, compared.bots_per_host
-    );
-    Ok(page("Scaling policies", &facts, &body))
+    figure(&mut body, "Hosts", &chart::lines(axis, "hosts", &each(|sample| f64::from(sample.workers)))?);
+    let waiting = chart::lines(axis, "bots", &each(|sample| f64::from(sample.waiting)))?;
+    figure(&mut body, "Bots that wait for a place", &waiting);
+    figure(&mut body, WAITS, &waits(&compared.policies)?);
+    for outcome in &compared.policies {
+        let caption = format!("Bots, and room for them: {}", escape(&outcome.policy));
+        figure(&mut body, &caption, &room(axis, outcome, compared.bots_per_host)?);
+    }
+    Ok(page("Scaling policies", &simulate::facts(compared), &body))
+}
+
+fn axis(is_week: bool) -> Axis {
+    if is_week { Axis::Week } else { Axis::Days }
+}
+
+fn room(axis: Axis, outcome: &Outcome, slots: u32) -> anyhow::Result<String> {
+    let running = over_time("bots", outcome, |sample| f64::from(sample.running));
+    let room = over_time("room for bots", outcome, |sample| f64::from(sample.workers) * f64::from(slots));
+    chart::lines(axis, "bots", &[running, room])
 }
 
 fn over_time<'a>(name: &'a str, outcome: &Outcome, of: impl Fn(&Sample) -> f64) -> Series<'a> {
@@ -88,19 +84,16 @@ fn over_time<'a>(name: &'a str, outcome: &Outcome, of: impl Fn(&Sample) -> f64) 
     Series { name, points: outcome.samples.iter().map(|sample| (days(sample), of(sample))).collect() }
 }
 
-/// How long so many of 100 waited at most, by policy.
+const WAITS: &str = "Waits to join: how long so many of 100 bots waited at most (cut at 5 minutes)";
+
 fn waits(outcomes: &[Outcome]) -> anyhow::Result<String> {
-    let seconds = |outcome: &Outcome, percent: u32| {
-        outcome.waits.at(f64::from(percent) / 100.0).map_or(0.0, |millis| millis as f64 / 1_000.0)
+    let points = |outcome: &Outcome| {
+        let waits = outcome.wait_by_percent_s.iter().enumerate();
+        waits.map(|(percent, seconds)| (percent as f64, seconds.min(MISSED_S))).collect()
     };
-    let series: Vec<Series<'_>> = outcomes
-        .iter()
-        .map(|outcome| Series {
-            name: &outcome.policy,
-            points: (0..=100).map(|percent| (f64::from(percent), seconds(outcome, percent))).collect(),
-        })
-        .collect();
-    chart::lines("percent of bots", "waited at most, s", &series)
+    let series: Vec<Series<'_>> =
+        outcomes.iter().map(|outcome| Series { name: &outcome.policy, points: points(outcome) }).collect();
+    chart::lines(Axis::Percent, "seconds", &series)
 }
 
 fn figure(body: &mut String, caption: &str, svg: &str) {
@@ -108,9 +101,13 @@ fn figure(body: &mut String, caption: &str, svg: &str) {
 }
 
 fn page(title: &str, facts: &str, body: &str) -> String {
+    let mut style = format!("{STYLE}svg [stroke=\"{GRID}\"]{{stroke:var(--rule)}}");
+    for (light, dark) in COLOURS.iter().zip(ON_DARK) {
+        let _ = write!(style, "svg [stroke=\"{light}\"]{{stroke:light-dark({light},{dark})}}");
+    }
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p>{}</p>{body}</html>\n",
+         <title>{title}</title><style>{style}</style><h1>{title}</h1><p>{}</p>{body}</html>\n",
         escape(facts)
     )
 }

@@ -1,8 +1,11 @@
 //! `muster simulate`
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use muster_fleet::host::Price;
+use muster_fleet::scaling::Preset;
 use muster_fleet::simulate::{self, Contender, Outcome};
 use serde::Serialize;
 
@@ -11,7 +14,7 @@ use super::{FleetArgs, ResultArgs, TraceArgs, page, progress};
 /// `muster simulate`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  muster simulate                                   the built-in week of 10,000 meetings, every policy\n  muster simulate --meetings 100000 --html week.html\n  muster simulate --trace meetings.csv --policy guide --policy predictive --json\n\nPolicies: guide (the scaling guide's thresholds), idle-slots (the same, and some slots always free), predictive (by\nneed, with the schedule), cpu-only (known to be wrong, for comparison)."
+    after_help = "Examples:\n  muster simulate                                   the built-in week of 10,000 meetings, every policy\n  muster simulate --meetings 100000 --html week.html\n  muster simulate --trace meetings.csv --policy guide --policy predictive --json\n\nPolicies: guide (the scaling guide's thresholds), idle-slots (the same, and a twentieth of the peak is always free),\npredictive (by need, with the schedule), cpu-only (known to be wrong, for comparison). What --json has is described\nin docs/capacity.md."
 )]
 pub struct SimulateArgs {
     #[command(flatten)]
@@ -19,7 +22,7 @@ pub struct SimulateArgs {
     #[command(flatten)]
     fleet: FleetArgs,
     /// Only this policy; may be repeated [default: all of them]
-    #[arg(long = "policy", value_name = "NAME", value_parser = ["guide", "idle-slots", "predictive", "cpu-only"])]
+    #[arg(long = "policy", value_name = "NAME", value_parser = Preset::ALL.map(Preset::as_str))]
     policies: Vec<String>,
     #[command(flatten)]
     result: ResultArgs,
@@ -33,30 +36,15 @@ pub(super) struct Compared {
     pub(super) peak_bots: u64,
     pub(super) host: String,
     pub(super) bots_per_host: u32,
-    pub(super) usd_per_host_hour: Option<f64>,
+    pub(super) price: Option<Price>,
     pub(super) policies: Vec<Outcome>,
+    #[serde(skip)]
+    pub(super) is_week: bool,
 }
 
 /// Simulates each policy, and puts them side by side.
 pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let (trace, of) = args.trace.read(10_000)?;
-    let setup = args.fleet.setup(args.trace.seed)?;
-    let wanted =
-        |contender: &Contender| args.policies.is_empty() || args.policies.iter().any(|name| name == contender.name);
-    let policies = simulate::contenders(setup.slots(), trace.peak())
-        .iter()
-        .filter(|contender| wanted(contender))
-        .map(|contender| simulate::run(&trace, &setup, contender, &mut progress(contender.name)))
-        .collect();
-    let compared = Compared {
-        of,
-        meetings: trace.meetings.len() as u64,
-        peak_bots: trace.peak(),
-        host: args.fleet.host.name.clone(),
-        bots_per_host: setup.slots(),
-        usd_per_host_hour: args.fleet.price(),
-        policies,
-    };
+    let compared = compare(args)?;
     args.result.write_page(|| page::of_comparison(&compared))?;
     if args.result.json {
         println!("{}", serde_json::to_string_pretty(&compared)?);
@@ -66,12 +54,35 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+pub(super) fn compare(args: &SimulateArgs) -> anyhow::Result<Compared> {
+    let meetings = args.trace.read()?;
+    let (trace, setup) = (&meetings.trace, args.fleet.setup(args.trace.seed)?);
+    let is_wanted =
+        |preset: &Preset| args.policies.is_empty() || args.policies.iter().any(|name| name == preset.as_str());
+    let outcome = |preset| {
+        let contender = Contender::of(preset, setup.slots(), trace.peak());
+        simulate::run(trace, &setup, &contender, &mut progress(contender.name))
+    };
+    Ok(Compared {
+        meetings: trace.meetings.len() as u64,
+        peak_bots: trace.peak(),
+        host: args.fleet.host.name.clone(),
+        bots_per_host: setup.slots(),
+        price: args.fleet.price(),
+        policies: Preset::ALL.into_iter().filter(is_wanted).map(outcome).collect(),
+        is_week: meetings.is_week,
+        of: meetings.name,
+    })
+}
+
 /// A column of the comparison: its name, and what it says of an outcome.
 pub(super) type Column = (&'static str, fn(&Outcome) -> String);
 
-pub(super) const COLUMNS: [Column; 10] = [
+pub(super) const COLUMNS: [Column; 12] = [
     ("p50 wait", |outcome| format!("{:.1} s", outcome.wait_p50_s)),
     ("p99 wait", |outcome| format!("{:.1} s", outcome.wait_p99_s)),
+    ("scheduled", |outcome| format!("{:.1} s", outcome.scheduled_p99_s)),
+    ("ad hoc", |outcome| format!("{:.1} s", outcome.ad_hoc_p99_s)),
     ("longest", |outcome| format!("{:.0} s", outcome.wait_max_s)),
     ("missed", |outcome| outcome.missed.to_string()),
     ("killed", |outcome| outcome.killed.to_string()),
@@ -82,26 +93,35 @@ pub(super) const COLUMNS: [Column; 10] = [
     ("reversals", |outcome| outcome.reversals.to_string()),
 ];
 
-fn table(compared: &Compared) -> String {
-    use std::fmt::Write as _;
-    let mut text = format!(
-        "{}: at most {} at once, on {} with {} bots each\n\n{:<12}",
-        compared.of, compared.peak_bots, compared.host, compared.bots_per_host, "policy"
-    );
+/// What the columns are.
+pub(super) const LEGEND: [&str; 3] = [
+    "Waits are from when a bot was to be there until it was in its call, or until that was over if it never was; scheduled and ad hoc: p99.",
+    "Missed: later than 5 minutes, or not at all. Killed: calls that ended with their worker.",
+    "Reversals: changes of the number of hosts that were changed back within 10 minutes.",
+];
+
+/// What the policies were tried with.
+pub(super) fn facts(compared: &Compared) -> String {
+    let Compared { of, peak_bots, host, bots_per_host, .. } = compared;
+    format!("{of}: at most {peak_bots} at once, on {host} with {bots_per_host} bots each")
+}
+
+pub(super) fn table(compared: &Compared) -> String {
+    let mut text = format!("{}\n\n{:<10}", facts(compared), "policy");
     for (name, _) in COLUMNS {
-        let _ = write!(text, "{name:>12}");
+        let _ = write!(text, "{name:>11}");
     }
     text.push('\n');
     for outcome in &compared.policies {
-        let _ = write!(text, "{:<12}", outcome.policy);
+        let _ = write!(text, "{:<10}", outcome.policy);
         for (_, cell) in COLUMNS {
-            let _ = write!(text, "{:>12}", cell(outcome));
+            let _ = write!(text, "{:>11}", cell(outcome));
         }
         text.push('\n');
     }
-    text.push_str(
-        "\nWaits are from when a bot was to be there until it was in its call. Missed: later than 5 minutes, or not at all.\n\
-         Killed: calls that ended with their worker. Reversals: changes back within 10 minutes.\n",
-    );
+    text.push('\n');
+    for line in LEGEND {
+        let _ = writeln!(text, "{line}");
+    }
     text
 }

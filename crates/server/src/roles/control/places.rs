@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use futures_util::future::join_all;
-use muster_session::{Input, Session, TenantId};
-use muster_store::{StoreError, TenantLoad};
+use muster_session::{Input, Outcome, Session, TenantId};
+use muster_store::{Commit, StoreError, TenantLoad};
 
 use super::{AT_A_TIME, BATCH};
 use crate::roles::line::Standing;
@@ -50,17 +50,33 @@ async fn first_in_line(backend: &Backend, turns: &[TenantId]) -> BTreeMap<Tenant
 /// Answers the tenant if there is no use in trying more of it now.
 async fn release(backend: &Backend, session: Session) -> Option<TenantId> {
     let (tenant, bot) = (session.tenant.clone(), session.id);
+    let as_read = session.clone();
     match backend.apply_to(session, Input::Release).await {
         Ok(_) => {
             tracing::info!(%bot, %tenant, "there is a place for the bot");
             None
         }
+        Err(ApplyError::Rejected(_)) => {
+            take_out(backend, as_read).await;
+            None
+        }
         // Somebody stopped it, or another leader was first.
-        Err(ApplyError::Missing | ApplyError::Rejected(_) | ApplyError::Store(StoreError::Conflict)) => None,
+        Err(ApplyError::Missing | ApplyError::Store(StoreError::Conflict)) => None,
         Err(ApplyError::Store(StoreError::Full { .. })) => Some(tenant),
         Err(error) => {
             tracing::warn!(%bot, %tenant, %error, "a bot could not be given its place; trying again");
             Some(tenant)
         }
+    }
+}
+
+/// Writes a record again that does not wait, though it is in the line: a process of a release that knows no line moved it on.
+/// Each write makes the line say what the record says; nobody else is kept waiting behind it.
+async fn take_out(backend: &Backend, session: Session) {
+    let (bot, now) = (session.id, backend.clock.now());
+    match backend.store.commit(Commit::new(session, Outcome::default(), now)).await {
+        Ok(_) => tracing::info!(%bot, "a bot that does not wait is taken out of the line"),
+        Err(StoreError::Conflict | StoreError::Missing) => {}
+        Err(error) => tracing::warn!(%bot, %error, "a bot that does not wait is still in the line; trying again"),
     }
 }

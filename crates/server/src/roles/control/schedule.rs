@@ -16,11 +16,16 @@ use crate::roles::{ApplyError, Backend, lessons};
 /// How often it is read what the fleet has learned.
 const LEARN: Duration = Duration::from_secs(10);
 
+/// A look that comes later than this says nothing of the next: another process led, or time was lost.
+const LONGEST_PASS: Duration = schedule::SPREAD;
+
 /// What the leader remembers of how long bots take.
 #[derive(Debug, Default)]
 pub struct Schedule {
     learned: Learned,
     read_at: Option<Timestamp>,
+    /// When it was looked last who sets out.
+    looked_at: Option<Timestamp>,
 }
 
 impl Schedule {
@@ -37,6 +42,9 @@ impl Schedule {
     /// nothing.
     pub(super) async fn set_out(&mut self, backend: &Backend) -> anyhow::Result<()> {
         let now = backend.clock.now();
+        // The next look comes about as late as this one: a pass that has much to do takes longer than a tick.
+        let pass = self.looked_at.map_or(TICK, |at| now.since(at)).clamp(TICK, LONGEST_PASS);
+        self.looked_at = Some(now);
         let lead = self.lead(backend, now).await?;
         let horizon = schedule::horizon(now, lead);
         let mut near = due(backend, horizon).await?;
@@ -52,7 +60,7 @@ impl Schedule {
             false => {
                 let all = backend.store.count_due(horizon).await.context("counting due sessions")?;
                 let times: Vec<Timestamp> = near.iter().map(join_at).collect();
-                schedule::crowd(&times, all, lead, now, TICK)
+                schedule::crowd(&times, all, lead, now, pass)
             }
         };
         if left == 0 {
@@ -60,9 +68,11 @@ impl Schedule {
         }
         let mut standing = Standing::look(backend).await.context("looking at the line")?;
         loop {
+            // So that those who are left are those whose own time is later, once there are few enough to look at each.
+            near.sort_by_key(|session| schedule::sets_out(join_at(session), lead, session.id));
             near.truncate(usize::try_from(left).unwrap_or(usize::MAX));
             let count = near.len() as u64;
-            send(backend, &mut standing, near).await?;
+            send(backend, &mut standing, near).await;
             left -= count;
             if left == 0 || count == 0 {
                 return Ok(());
@@ -80,7 +90,7 @@ fn join_at(session: &Session) -> Timestamp {
     session.join_at.unwrap_or(session.created_at)
 }
 
-async fn send(backend: &Backend, standing: &mut Standing, mut sessions: Vec<Session>) -> anyhow::Result<()> {
+async fn send(backend: &Backend, standing: &mut Standing, mut sessions: Vec<Session>) {
     while !sessions.is_empty() {
         let rest = sessions.split_off(sessions.len().min(AT_A_TIME));
         let sent = sessions.into_iter().map(|session| {
@@ -91,12 +101,12 @@ async fn send(backend: &Backend, standing: &mut Standing, mut sessions: Vec<Sess
             match sent {
                 Ok(now) => standing.add(&tenant, !now.held, &backend.tiers),
                 Err(ApplyError::Missing | ApplyError::Rejected(_) | ApplyError::Store(StoreError::Conflict)) => {}
-                Err(error) => return Err(error).context("moving a session on"),
+                // It is tried again at the next look; the others need not wait for it.
+                Err(error) => tracing::warn!(%tenant, %error, "a scheduled bot could not set out; trying again"),
             }
         }
         sessions = rest;
     }
-    Ok(())
 }
 
 /// On its way if there is a place, else into the line.

@@ -47,7 +47,7 @@ pub(super) async fn bot(worker: &Worker, mut holding: Holding, mut seat: Seat, s
         return;
     }
     let (reason, message) = line.end(&exit);
-    if reason == EndReason::OverBudget {
+    if reason == EndReason::OverBudget || line.evicted.is_some() {
         attendant.note(backend.clock.now(), &message).await;
     }
     // Refused if the bot's own last word was written: then this is old news.
@@ -116,7 +116,7 @@ impl Line<'_> {
 
     /// Its memory grows while it would be asked to leave.
     async fn evict(&mut self, why: Eviction) {
-        tracing::warn!(bot = %self.bot, why = &*why, "ending the bot");
+        tracing::warn!(bot = %self.bot, why = why.message, "ending the bot");
         self.evicted = Some(why);
         self.handle.kill().await;
     }
@@ -124,7 +124,7 @@ impl Line<'_> {
     /// Why the bot is gone that did not say it itself.
     fn end(&self, exit: &str) -> (EndReason, String) {
         match &self.evicted {
-            Some(why) => (EndReason::OverBudget, why.to_string()),
+            Some(why) => (why.reason, why.message.clone()),
             None if self.handle.ran_out_of_memory() => {
                 let limit = self.setup.config.bot_memory_limit / 1_000_000;
                 let message = format!("The bot took all of the {limit} MB of worker.bot_memory_limit");
@@ -160,7 +160,10 @@ impl Attendant<'_> {
     /// written nowhere.
     async fn follow(&mut self, line: &mut Line<'_>) -> String {
         while let Some(report) = line.next_report().await {
-            self.admitted |= matches!(report, Report::Admitted { .. });
+            if matches!(report, Report::Admitted { .. }) {
+                self.admitted = true;
+                line.seat.admitted();
+            }
             if line.asked == Order::GoingDown && self.is_handed_back(&report) {
                 continue;
             }

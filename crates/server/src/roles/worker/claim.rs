@@ -147,7 +147,7 @@ async fn acquire(worker: &Worker, bot: BotId, attempt: u32, seat: &mut Option<Se
         match worker.room.reserve(&session) {
             Ok(taken) => *seat = Some(taken),
             // Nobody is to wait for room for one that is over.
-            Err(_) if session.state != State::Queued => return Ok(Acquired::Missing),
+            Err(_) if !waits(&session, attempt) => return Ok(Acquired::Missing),
             Err(cost) => return Ok(Acquired::NoRoom(cost)),
         }
     }
@@ -158,6 +158,11 @@ async fn acquire(worker: &Worker, bot: BotId, attempt: u32, seat: &mut Option<Se
         acquired => acquired,
     }
     .map(|session| Acquired::Session(Box::new(session)))
+}
+
+/// True if this attempt of a session is still to begin, here or at another worker.
+fn waits(session: &Session, attempt: u32) -> bool {
+    session.state == State::Queued && !session.held && session.remote.is_none() && attempt == session.attempt + 1
 }
 
 /// True if this worker acquired the session for `attempt`, nobody heard of it, and nothing happened since.

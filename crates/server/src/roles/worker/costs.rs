@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use muster_fleet::cost::CostBook;
 use muster_store::{Document, StoreError};
-use tokio::time::MissedTickBehavior;
 
 use super::room::Room;
 use crate::roles::Backend;
 
 /// The document in the store.
 pub const COSTS: &str = "costs";
-/// Between two looks at what others learned, and two writes.
-const EVERY: Duration = Duration::from_secs(60);
+/// Between two looks at what others learned, and two writes, at least; with [`SPREAD`] it is a minute on average.
+const LEAST: Duration = Duration::from_secs(45);
+/// So much longer at most, by chance: workers that started together are not to write together.
+const SPREAD: Duration = Duration::from_secs(30);
 /// Writers of the document in a row, at most, after which the next minute will do.
 const TRIES: u32 = 4;
 
@@ -22,11 +23,9 @@ pub(super) async fn keep(backend: Backend, room: Arc<Room>) {
     if room.machine().is_none() {
         return std::future::pending().await;
     }
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
         share(&backend, &room).await;
+        tokio::time::sleep(LEAST + jitter()).await;
     }
 }
 
@@ -36,16 +35,28 @@ pub(super) async fn share(backend: &Backend, room: &Room) {
         return;
     }
     let fresh = room.take_fresh();
-    match written(backend, &fresh).await {
+    let mut known = None;
+    match written(backend, &fresh, &mut known).await {
         Ok(book) => room.learn(book),
         Err(error) => {
             tracing::warn!(%error, "learned costs could not be shared; trying again later");
             room.unlearned(&fresh);
+            if let Some(known) = known {
+                room.learn(known);
+            }
         }
     }
 }
 
-async fn written(backend: &Backend, fresh: &CostBook) -> Result<CostBook, StoreError> {
+fn jitter() -> Duration {
+    let mut bytes = [0; 4];
+    // Without randomness there is no spread.
+    let _ = getrandom::fill(&mut bytes);
+    SPREAD / 1_000 * (u32::from_le_bytes(bytes) % 1_000)
+}
+
+/// Answers what all know with what is `fresh`; `seen` is what was read, even if that could not be written.
+async fn written(backend: &Backend, fresh: &CostBook, seen: &mut Option<CostBook>) -> Result<CostBook, StoreError> {
     let mut tries = 0;
     loop {
         let known = backend.store.document(COSTS).await?;
@@ -54,6 +65,7 @@ async fn written(backend: &Backend, fresh: &CostBook) -> Result<CostBook, StoreE
         if fresh.is_empty() {
             return Ok(book);
         }
+        *seen = Some(book.clone());
         book.add(fresh);
         let body = serde_json::to_value(&book).unwrap_or_default();
         match backend.store.put_document(Document { name: COSTS.to_owned(), version, body }).await {
@@ -69,3 +81,6 @@ pub fn read(document: &Document) -> CostBook {
         .inspect_err(|error| tracing::warn!(%error, "learned costs cannot be read"))
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

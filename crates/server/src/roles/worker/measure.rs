@@ -24,15 +24,17 @@ pub(super) async fn keep(room: Arc<Room>) {
         looks += 1;
         let looking = machine.clone();
         let available = tokio::task::spawn_blocking(move || looking.available_bytes()).await.ok().flatten();
+        // At once: measuring every bot takes a while.
+        if let Some(available) = available {
+            room.looked(available);
+            room.relieve();
+        }
         let tight = available.is_some_and(|available| room.is_tight(available));
         if tight || looks >= LOOKS {
             looks = 0;
             measure(&room).await;
+            room.enforce();
         }
-        if let Some(available) = available {
-            room.looked(available);
-        }
-        room.enforce();
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) async fn keep(worker: &Worker) {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         capacity: setup.config.max_concurrent_bots,
         running: 0,
-        room: 0,
+        room: Some(0),
         cpu_percent: None,
         memory_percent: None,
         launch_ms: Some(took),
@@ -45,7 +45,7 @@ pub(super) async fn keep(worker: &Worker) {
         let outlook = room.outlook();
         let draining = shutdown.is_draining() || asked.is_cancelled();
         record.running = leases.count();
-        record.room = if draining { 0 } else { outlook.room };
+        record.room = Some(if draining { 0 } else { outlook.room });
         (record.cpu_percent, record.memory_percent) = (outlook.cpu_percent, outlook.memory_percent);
         record.idle_since = outlook.idle_since;
         record.bots = told_of(&outlook);

@@ -1,14 +1,17 @@
 //! What fits on this machine: a seat is taken before a bot is claimed, and given back when nothing of it is left.
 
+mod intake;
+mod usage;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use muster_fleet::admission::{Admission, Budget, Host, Limit};
-use muster_fleet::cost::{Cost, CostBook};
+use muster_fleet::cost::{BROWSER_SHM_BYTES, Cost, CostBook};
 use muster_platform::browser;
 use muster_runtime::machine::Machine;
-use muster_session::{BotId, Session, Timestamp};
+use muster_session::{BotId, EndReason, Session, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -18,16 +21,17 @@ use crate::config::WorkerConfig;
 
 /// A simulated bot is a small process without a browser.
 const SIMULATED: Cost = Cost { memory_bytes: 16_000_000, cpu_millis: 5, descriptors: 16, shm_bytes: 0 };
-/// What a browser may take of `/dev/shm`, where it is let.
-const BOT_SHM_BYTES: u64 = 64_000_000;
 /// So much of the machine's memory has to be left, whoever uses the rest, or a bot is ended: a part of it within bounds.
 const RESERVE_SHARE: u64 = 25;
 const RESERVE_BYTES: std::ops::RangeInclusive<u64> = 64_000_000..=1_000_000_000;
-/// Between two samples of a bot that are learned from.
-const LEARN_EVERY: Duration = Duration::from_secs(30);
 
-/// Why a bot has to be gone, with figures.
-pub(super) type Eviction = Arc<str>;
+/// Why a bot has to be gone.
+#[derive(Clone, Debug)]
+pub(super) struct Eviction {
+    pub(super) reason: EndReason,
+    /// With figures.
+    pub(super) message: String,
+}
 
 /// The room of a worker, and who takes it.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ struct Inner {
     fresh: CostBook,
     seats: BTreeMap<u64, Occupant>,
     next: u64,
+    /// What the last bot needed that did not fit, and until when nobody else is let in before one that needs as much.
+    needed: Option<(Cost, Timestamp)>,
     idle_since: Option<Timestamp>,
 }
 
@@ -68,6 +74,8 @@ struct Occupant {
     usage: Cost,
     learned: Timestamp,
     evicted: watch::Sender<Option<Eviction>>,
+    /// It was ended, and nothing of it is left.
+    gone: bool,
 }
 
 /// What a worker says of its room.
@@ -88,7 +96,7 @@ impl Room {
         let shm = machine.is_some() && browser::uses_shm();
         let declared = match config.simulated {
             true => SIMULATED,
-            false => Cost { shm_bytes: if shm { BOT_SHM_BYTES } else { 0 }, ..config.declared() },
+            false => Cost { shm_bytes: if shm { BROWSER_SHM_BYTES } else { 0 }, ..config.declared() },
         };
         let host = machine.as_ref().map_or(UNBOUNDED, |machine| {
             let size = machine.size();
@@ -107,6 +115,7 @@ impl Room {
             fresh: CostBook::default(),
             seats: BTreeMap::new(),
             next: 0,
+            needed: None,
             idle_since: Some(clock.now()),
         };
         Arc::new(Self {
@@ -142,33 +151,6 @@ impl Room {
         self.bots.subscribe()
     }
 
-    /// Waits until a bot fits, of whatever known kind it is, and of this cost. Cancel safe.
-    pub(super) async fn has_room_for(&self, cost: Cost) {
-        let mut full = None;
-        loop {
-            let changed = self.changed.notified();
-            match self.check(cost) {
-                Ok(()) => break,
-                Err(limit) if full != Some(limit) => {
-                    tracing::info!(%limit, "full: no bot is taken until there is room");
-                    full = Some(limit);
-                }
-                Err(_) => {}
-            }
-            changed.await;
-        }
-        if full.is_some() {
-            tracing::info!("there is room for a bot again");
-        }
-    }
-
-    fn check(&self, cost: Cost) -> Result<(), Limit> {
-        let inner = self.lock();
-        let all = whole(inner.admission.budget());
-        let cost = inner.book.highest(self.declared).max(cost).min(all);
-        inner.admission.check(cost, self.clock.now())
-    }
-
     /// A seat for the bot of a session; without room for it, what it would cost.
     pub(super) fn reserve(self: &Arc<Self>, session: &Session) -> Result<Seat, Cost> {
         let kind = kind(session);
@@ -183,10 +165,18 @@ impl Room {
             return Err(cost);
         }
         inner.next += 1;
-        inner.idle_since = None;
+        (inner.needed, inner.idle_since) = (None, None);
         let (evicted, eviction) = watch::channel(None);
-        let occupant =
-            Occupant { bot: session.id, kind, gauge: None, last: None, usage: Cost::default(), learned: now, evicted };
+        let occupant = Occupant {
+            bot: session.id,
+            kind,
+            gauge: None,
+            last: None,
+            usage: Cost::default(),
+            learned: now,
+            evicted,
+            gone: false,
+        };
         inner.seats.insert(number, occupant);
         self.bots.send_replace(count(&inner));
         Ok(Seat { number, eviction, room: Arc::clone(self) })
@@ -213,8 +203,13 @@ impl Room {
         let now = self.clock.now();
         let inner = self.lock();
         let budget = *inner.admission.budget();
+        // By the dearest kind, so that not too many count on it; but one if any is taken, and none if none is.
         let next = inner.book.highest(self.declared).min(whole(&budget));
         let (room, limit) = inner.admission.binding(next, now);
+        let (room, limit) = match inner.admission.check(inner.next_cost(self.declared), now) {
+            Ok(()) => (room.max(1), limit),
+            Err(limit) => (0, limit),
+        };
         let used = inner.admission.used(now);
         let cpu = inner.seats.values().map(|seat| seat.usage.cpu_millis).fold(0, u64::saturating_add);
         let cost = |(number, seat): (&u64, &Occupant)| {
@@ -229,84 +224,6 @@ impl Room {
             idle_since: inner.idle_since,
             bots: inner.seats.iter().map(cost).collect(),
         }
-    }
-
-    /// What measures those that can be measured; to be given back with what they read.
-    pub(super) fn take_gauges(&self) -> Vec<(u64, Box<dyn Gauge>)> {
-        let mut inner = self.lock();
-        inner.seats.iter_mut().filter_map(|(number, seat)| Some((*number, seat.gauge.take()?))).collect()
-    }
-
-    /// What a bot uses: memory now, and CPU time since it began.
-    pub(super) fn measured(&self, number: u64, gauge: Box<dyn Gauge>, memory_bytes: u64, cpu_time: Duration) {
-        let (now, instant) = (self.clock.now(), Instant::now());
-        let mut inner = self.lock();
-        let Inner { admission, book, fresh, seats, .. } = &mut *inner;
-        let Some(seat) = seats.get_mut(&number) else { return };
-        seat.gauge = Some(gauge);
-        let cpu_millis = seat.last.map(|(then, before)| rate(cpu_time.saturating_sub(before), instant - then));
-        seat.last = Some((instant, cpu_time));
-        seat.usage = Cost { memory_bytes, cpu_millis: cpu_millis.unwrap_or(0), ..Cost::default() };
-        admission.measure(number, seat.usage);
-        if !self.simulated && admission.is_settled(number, now) && now.since(seat.learned) >= LEARN_EVERY {
-            seat.learned = now;
-            let cost = admission.cost_of(number, now).unwrap_or_default();
-            book.record(&seat.kind, cost);
-            fresh.record(&seat.kind, cost);
-        }
-    }
-
-    /// What the machine has left.
-    pub(super) fn looked(&self, available_bytes: u64) {
-        self.lock().admission.look(available_bytes, self.reserve);
-        self.changed.notify_one();
-    }
-
-    /// True if the machine has so little left that bots are to be measured at once.
-    pub(super) const fn is_tight(&self, available_bytes: u64) -> bool {
-        available_bytes < self.reserve.saturating_mul(2)
-    }
-
-    /// Ends those that have more than one may, or one when the machine has too little left.
-    pub(super) fn enforce(&self) {
-        let inner = self.lock();
-        for number in inner.admission.over(self.bot_limit) {
-            let Some(seat) = inner.seats.get(&number) else { continue };
-            evict(seat, || {
-                let (used, limit) = (megabytes(seat.usage.memory_bytes), megabytes(self.bot_limit));
-                format!("The bot used {used} MB of memory, more than the {limit} MB of worker.bot_memory_limit")
-            });
-        }
-        // One at a time: what the last one had may not be free yet.
-        if inner.seats.values().any(|seat| seat.evicted.borrow().is_some()) {
-            return;
-        }
-        if let Some(seat) = inner.admission.relief().and_then(|number| inner.seats.get(&number)) {
-            evict(seat, || {
-                let used = megabytes(seat.usage.memory_bytes);
-                format!("The machine was about to run out of memory, of which this bot used {used} MB")
-            });
-        }
-    }
-
-    /// What was learned and not written down yet; it is taken.
-    pub(super) fn take_fresh(&self) -> CostBook {
-        std::mem::take(&mut self.lock().fresh)
-    }
-
-    /// What all know now, the taken included.
-    pub(super) fn learn(&self, book: CostBook) {
-        let mut inner = self.lock();
-        inner.book = book;
-        let fresh = inner.fresh.clone();
-        inner.book.add(&fresh);
-        drop(inner);
-        self.changed.notify_one();
-    }
-
-    /// What was taken could not be written down.
-    pub(super) fn unlearned(&self, taken: &CostBook) {
-        self.lock().fresh.add(taken);
     }
 }
 
@@ -334,12 +251,6 @@ fn kind(session: &Session) -> String {
     format!("{}/{}", session.meeting.platform, if live { "live" } else { "audio" })
 }
 
-fn evict(seat: &Occupant, why: impl FnOnce() -> String) {
-    if seat.evicted.borrow().is_none() {
-        seat.evicted.send_replace(Some(why().into()));
-    }
-}
-
 fn count(inner: &Inner) -> u32 {
     u32::try_from(inner.seats.len()).unwrap_or(u32::MAX)
 }
@@ -347,16 +258,6 @@ fn count(inner: &Inner) -> u32 {
 fn percent(part: u64, whole: u64) -> u8 {
     let percent = part.saturating_mul(100).checked_div(whole).unwrap_or(100);
     u8::try_from(percent).unwrap_or(u8::MAX)
-}
-
-const fn megabytes(bytes: u64) -> u64 {
-    bytes / 1_000_000
-}
-
-/// Thousandths of a core.
-fn rate(cpu_time: Duration, passed: Duration) -> u64 {
-    let millis = cpu_time.as_micros().saturating_mul(1_000).checked_div(passed.as_micros()).unwrap_or(0);
-    u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
 /// What is held for one bot; dropping it gives it back.
@@ -376,6 +277,12 @@ impl Seat {
         }
     }
 
+    /// The bot was let into its call: what it uses is what it costs.
+    pub(super) fn admitted(&self) {
+        let now = self.room.clock.now();
+        self.room.lock().admission.admitted(self.number, now);
+    }
+
     /// Waits until the bot has to be gone at once. Cancel safe.
     pub(super) async fn evicted(&mut self) -> Eviction {
         match self.eviction.wait_for(Option::is_some).await.map(|why| why.clone()) {
@@ -392,4 +299,4 @@ impl Drop for Seat {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -12,11 +12,12 @@ use muster_queue::JobQueue;
 use muster_queue::embedded::EmbeddedQueue;
 use muster_server::api::{self, ApiState};
 use muster_server::clock::Clock;
-use muster_server::config::{Config, Sources};
+use muster_server::config::{Config, Sources, Tiers};
 use muster_server::engines::Engines;
 use muster_server::inbound;
 use muster_server::keys;
 use muster_server::roles::Backend;
+use muster_server::roles::autoscale::Scaling;
 use muster_server::roles::line::View;
 use muster_server::supervise::Shutdown;
 use muster_session::protocol::Report;
@@ -27,7 +28,7 @@ use muster_store::SessionStore;
 use muster_store::embedded::EmbeddedStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -84,12 +85,62 @@ fn engines(any: bool) -> Engines {
     Engines::new(Config::load(&sources).unwrap().transcription)
 }
 
+/// The keys of three tenants.
+pub(super) async fn add_keys(store: &dyn SessionStore) {
+    let now = Timestamp::from_millis(START_MS);
+    for (key, tenant) in [(KEY, "first"), (OTHER_KEY, "other"), (OPERATOR_KEY, keys::DEFAULT_TENANT)] {
+        store.put_key(&keys::record(key, TenantId::new(tenant), "test", now)).await.unwrap();
+    }
+}
+
+/// What the API works with over this backend.
+pub(super) fn state(backend: Backend, packs: Arc<Packs>, speech_available: bool) -> ApiState {
+    ApiState {
+        store: Arc::clone(&backend.store),
+        queue: backend.queue.clone(),
+        packs,
+        storage: Arc::new(InMemory::new()),
+        clock: backend.clock.clone(),
+        public_url: "https://muster.example/base".parse().unwrap(),
+        guard: Policy::new(std::iter::empty::<&str>()).unwrap(),
+        sender: Sender::new(Policy::new(["127.0.0.0/8"]).unwrap(), Duration::from_secs(5)).unwrap(),
+        link_secret: Arc::from(&b"0123456789abcdef0123456789abcdef"[..]),
+        retention: Duration::from_secs(7 * 86_400),
+        rejoin: true,
+        scaling: Scaling::new(
+            backend.clone(),
+            muster_fleet::scaling::Policy::default(),
+            "none",
+            Duration::from_secs(2),
+        ),
+        engines: Arc::new(engines(speech_available)),
+        rates: Arc::new(api::Rates::told_by(backend.tiers.clone(), {
+            let clock = backend.clock.clone();
+            move || Duration::from_millis(clock.now().as_millis().unsigned_abs())
+        })),
+        door: Arc::new(inbound::Door {
+            sources: inbound::Sources::default(),
+            intake: inbound::Intake::new(Arc::clone(backend.queue.raw()), 16),
+            max_body: 4_096,
+            link_secret: Arc::from(&b"0123456789abcdef0123456789abcdef"[..]),
+            clock: backend.clock.clone(),
+        }),
+        runtimes: muster_server::config::Runtimes::default(),
+        shutdown: Shutdown::default(),
+        line: View::new(backend),
+    }
+}
+
 impl Api {
     pub(super) async fn start() -> Self {
         Self::start_with(true).await
     }
 
     pub(super) async fn start_with(speech_available: bool) -> Self {
+        Self::start_limited(speech_available, Tiers::default()).await
+    }
+
+    pub(super) async fn start_limited(speech_available: bool, tiers: Tiers) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let durability = muster_embedded::Durability::Normal;
         let store: Arc<dyn SessionStore> = Arc::new(EmbeddedStore::open(dir.path(), durability).unwrap());
@@ -97,36 +148,9 @@ impl Api {
         let now = Arc::new(AtomicI64::new(START_MS));
         let told = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp::from_millis(told.load(Ordering::SeqCst)));
-        for (key, tenant) in [(KEY, "first"), (OTHER_KEY, "other"), (OPERATOR_KEY, keys::DEFAULT_TENANT)] {
-            store.put_key(&keys::record(key, TenantId::new(tenant), "test", clock.now())).await.unwrap();
-        }
-        let backend = Backend::new(store, queue, clock);
-        let storage: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let state = ApiState {
-            store: Arc::clone(&backend.store),
-            queue: backend.queue.clone(),
-            packs: Arc::new(Packs::builtin()),
-            storage,
-            clock: backend.clock.clone(),
-            public_url: "https://muster.example/base".parse().unwrap(),
-            guard: Policy::new(std::iter::empty::<&str>()).unwrap(),
-            sender: Sender::new(Policy::new(["127.0.0.0/8"]).unwrap(), Duration::from_secs(5)).unwrap(),
-            link_secret: Arc::from(&b"0123456789abcdef0123456789abcdef"[..]),
-            retention: Duration::from_secs(7 * 86_400),
-            rejoin: true,
-            engines: Arc::new(engines(speech_available)),
-            line: View::new(backend.clone()),
-            rates: Arc::new(api::Rates::new(backend.tiers.clone())),
-            door: Arc::new(inbound::Door {
-                sources: inbound::Sources::default(),
-                intake: inbound::Intake::new(Arc::clone(backend.queue.raw()), 16),
-                max_body: 4_096,
-                link_secret: Arc::from(&b"0123456789abcdef0123456789abcdef"[..]),
-                clock: backend.clock.clone(),
-            }),
-            runtimes: muster_server::config::Runtimes::default(),
-            shutdown: Shutdown::default(),
-        };
+        add_keys(&*store).await;
+        let backend = Backend { tiers, ..Backend::new(store, queue, clock) };
+        let state = state(backend.clone(), Arc::new(Packs::builtin()), speech_available);
         Self { router: api::router(state.clone()), state, backend, now, _dir: dir }
     }
 

@@ -51,6 +51,7 @@ async fn the_terminal_matrix() {
         assert_eq!(details["end_reason"], reason.as_str());
         assert_eq!(details["fault"], json!(reason.fault()));
         assert_eq!(details["end_message"], reason.message());
+        // Before it was let in, a bot of a worker that goes down is handed back.
         let again = reason.worth_retry() || reason == EndReason::WorkerShutdown;
         assert_eq!(details["attempt"], if again { 3 } else { 1 }, "{reason}");
         let filter = match reason.terminal() {

@@ -28,8 +28,9 @@ use crate::supervise::Shutdown;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest call to one who is told.
 const CALL: Duration = Duration::from_secs(5);
-/// Between tries.
+/// Between tries: at first, and at most.
 const RETRY: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(60);
 /// It is worth something to tell the number of bots, and nothing to tell it each time at once.
 const SETTLE: Duration = Duration::from_secs(3);
 /// Between signs that calls still run, once the machine was asked for.
@@ -85,7 +86,7 @@ pub async fn detect(config: &WorkerConfig) -> anyhow::Result<Vec<Arc<dyn Protect
     }
     // In a task or pod the instance is somebody else's to manage.
     #[cfg(feature = "aws")]
-    if found.is_empty()
+    if !is_contained(variable)
         && let Some(asg) = asg::Asg::from_environment(config.instance_id.as_deref()).await?
     {
         found.push(Arc::new(asg));
@@ -102,6 +103,12 @@ fn client(url: &Url) -> anyhow::Result<reqwest::Client> {
     builder.build().context("the HTTP client cannot be built")
 }
 
+/// True in a task or a pod, whether that can be told of bots or not.
+#[cfg(feature = "aws")]
+fn is_contained(variable: impl Fn(&str) -> Option<String>) -> bool {
+    ["KUBERNETES_SERVICE_HOST", "ECS_AGENT_URI"].into_iter().any(|name| variable(name).is_some())
+}
+
 /// What an environment variable says, if anything.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -111,7 +118,7 @@ fn variable(name: &str) -> Option<String> {
 #[derive(Debug)]
 pub(super) struct Protections {
     all: Vec<Arc<dyn Protection>>,
-    /// What each was told last.
+    /// What each was told last; none while it is unknown, or told that there is no bot.
     told: Vec<watch::Receiver<Option<u32>>>,
     ended: CancellationToken,
     _keepers: JoinSet<()>,
@@ -152,8 +159,8 @@ impl Protections {
         // So that nothing is told after the last.
         self.ended.cancel();
         let ended = self.all.iter().zip(&self.told).map(|(protection, told)| async move {
-            let spared = told.borrow().is_some_and(|bots| bots > 0);
-            if spared {
+            let is_clear = *told.borrow() == Some(0);
+            if !is_clear {
                 note(protection.name(), "clear", within(protection.tell(0)).await);
             }
             note(protection.name(), "let go", within(protection.let_go()).await);
@@ -174,32 +181,35 @@ fn note(by: &'static str, what: &'static str, result: anyhow::Result<()>) {
     }
 }
 
-/// Tells one of them for ever.
+/// Tells one of them for ever, from the start: an earlier run may have ended without a word.
 async fn keep(protection: Arc<dyn Protection>, mut bots: watch::Receiver<u32>, told: watch::Sender<Option<u32>>) {
     let name = protection.name();
+    let mut pause = RETRY;
     loop {
         let now = *bots.borrow_and_update();
-        // That there was never a bot need not be told.
-        if told.borrow().is_none() && now == 0 {
-            if bots.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-            continue;
+        // A bot that comes while this is told is to wait for the next word.
+        if now == 0 {
+            told.send_replace(None);
         }
         let result = within(protection.tell(now)).await;
         let again = match &result {
             Ok(()) => {
                 tracing::debug!(by = name, bots = now, "protection");
                 told.send_replace(Some(now));
+                pause = RETRY;
                 protection.lasts().filter(|_| now > 0).map(|lasts| Instant::now() + lasts / 2)
             }
-            Err(_) => Some(Instant::now() + RETRY),
+            Err(_) => {
+                let next = Instant::now() + pause;
+                pause = (pause * 2).min(RETRY_MAX);
+                Some(next)
+            }
         };
         let failed = result.is_err();
         note(name, "tell", result);
         tokio::select! {
             biased;
-            changed = bots.changed(), if !failed => {
+            changed = news(&mut bots, failed.then_some(now)) => {
                 if changed.is_err() {
                     return std::future::pending().await;
                 }
@@ -210,6 +220,14 @@ async fn keep(protection: Arc<dyn Protection>, mut bots: watch::Receiver<u32>, t
             }
             () = until(again) => {}
         }
+    }
+}
+
+/// Another number of bots; after trouble, only the first or the last one is worth a try before its time.
+async fn news(bots: &mut watch::Receiver<u32>, failed: Option<u32>) -> Result<(), watch::error::RecvError> {
+    match failed {
+        Some(told) => bots.wait_for(|bots| (*bots > 0) != (told > 0)).await.map(drop),
+        None => bots.changed().await,
     }
 }
 

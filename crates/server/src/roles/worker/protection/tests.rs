@@ -24,14 +24,63 @@ async fn the_ecs_agent_protects_a_task_with_bots_before_the_first_starts() {
     let agent = Fake::start(ok).await;
     let ecs = Ecs::new(&format!("{}api/task-id", agent.url)).unwrap();
     let (protections, bots) = start(ecs, &Shutdown::default());
+    agent.asked(1).await;
     bots.send_replace(1);
     protections.shielded().await;
-    let asked = agent.asked(1).await;
-    assert_eq!((&asked[0].method, asked[0].path.as_str()), (&Method::PUT, "/api/task-id/task-protection/v1/state"));
-    assert_eq!(body(&asked[0]), json!({"ProtectionEnabled": true, "ExpiresInMinutes": 60}));
-    assert_eq!(asked.len(), 1, "it holds for a while");
     bots.send_replace(0);
-    assert_eq!(body(&agent.asked(2).await[1]), json!({"ProtectionEnabled": false}));
+    let asked = agent.asked(3).await;
+    assert_eq!((&asked[0].method, asked[0].path.as_str()), (&Method::PUT, "/api/task-id/task-protection/v1/state"));
+    let free = json!({"ProtectionEnabled": false});
+    // What an earlier run left is cleared; one that protects holds for a while.
+    let all = [free.clone(), json!({"ProtectionEnabled": true, "ExpiresInMinutes": 60}), free];
+    assert_eq!(asked.iter().map(body).collect::<Vec<_>>(), all);
+}
+
+/// Is slow to hear that there is no bot.
+#[derive(Debug)]
+struct Slow {
+    asked: tokio::sync::Semaphore,
+    may_answer: tokio::sync::Semaphore,
+}
+
+#[async_trait]
+impl Protection for Arc<Slow> {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    async fn tell(&self, bots: u32) -> anyhow::Result<()> {
+        if bots == 0 {
+            self.asked.add_permits(1);
+            self.may_answer.acquire().await?.forget();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_bot_that_comes_while_the_end_of_the_last_is_told_waits_for_its_own_protection() {
+    let [asked, may_answer] = [0, 1].map(tokio::sync::Semaphore::new);
+    let slow = Arc::new(Slow { asked, may_answer });
+    let (protections, bots) = start(Arc::clone(&slow), &Shutdown::default());
+    slow.asked.acquire().await.unwrap().forget();
+    bots.send_replace(1);
+    let mut told = protections.told[0].clone();
+    told.wait_for(|told| *told == Some(1)).await.unwrap();
+    bots.send_replace(0);
+    slow.asked.acquire().await.unwrap().forget();
+    bots.send_replace(1);
+    assert_eq!(*told.borrow(), None, "it may not be protected any more");
+    slow.may_answer.add_permits(1);
+    told.wait_for(|told| *told == Some(1)).await.unwrap();
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn a_pod_or_a_task_is_no_instance() {
+    let only = |set: &'static str| move |name: &str| (name == set).then(|| "10.0.0.1".to_owned());
+    assert!(is_contained(only("KUBERNETES_SERVICE_HOST")) && is_contained(only("ECS_AGENT_URI")));
+    assert!(!is_contained(only("AWS_REGION")));
 }
 
 #[tokio::test]

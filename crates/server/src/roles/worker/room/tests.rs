@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::config::{Config, Sources};
 
-fn session(platform: &str, live: bool) -> Session {
+pub(in crate::roles::worker) fn session(platform: &str, live: bool) -> Session {
     let link = "http://127.0.0.1/room";
     let live_audio = live.then(|| "wss://customer.example/audio".parse().unwrap());
     let new = NewSession {
@@ -58,18 +58,19 @@ impl Gauge for Fixed {
 #[tokio::test]
 async fn who_waits_for_room_is_woken_when_a_bot_is_gone() {
     let room = room(|config| config.max_concurrent_bots = 1);
-    room.has_room_for(Cost::default()).await;
+    room.has_room().await;
     let mut bots = room.bots();
     let seat = room.reserve(&session("zoom", false)).unwrap();
     assert_eq!(*bots.borrow_and_update(), 1);
     let other = room.reserve(&session("zoom", false)).unwrap_err();
     assert!(!room.is_too_small_for(other), "only full");
+    room.keep_room_for(other);
     let outlook = room.outlook();
     assert_eq!((outlook.room, outlook.limit, outlook.idle_since), (0, Limit::Slots, None));
     assert_eq!(outlook.bots[0].1, "zoom/audio");
     let waiting = tokio::spawn({
         let room = Arc::clone(&room);
-        async move { room.has_room_for(other).await }
+        async move { room.has_room().await }
     });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
@@ -85,6 +86,37 @@ fn one_that_never_fits_is_told_from_one_that_does_not_fit_now() {
     let cost = room.reserve(&session("zoom", false)).unwrap_err();
     assert!(room.is_too_small_for(cost));
     assert_eq!((room.budget().1, room.budget().2), (0, Limit::Memory));
+}
+
+/// What a bot of a kind was measured to use, often enough.
+fn learned<const N: usize>(kinds: [(&str, u64); N]) -> CostBook {
+    let mut book = CostBook::default();
+    for (kind, memory_bytes) in kinds {
+        (0..100).for_each(|_| book.record(kind, Cost { memory_bytes, cpu_millis: 1, ..Cost::default() }));
+    }
+    book
+}
+
+#[test]
+fn the_cheapest_kind_is_let_in_and_room_is_kept_a_while_for_one_that_did_not_fit() {
+    let millis = Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let told = Arc::clone(&millis);
+    let clock = Clock::new(move || Timestamp::from_millis(told.load(std::sync::atomic::Ordering::SeqCst)));
+    let config = Config::load(&Sources::default()).unwrap().worker;
+    let room = Room::new(&config, Some(Machine::here()), clock);
+    let all = room.budget().0.memory_bytes;
+    room.learn(learned([("zoom/audio", 1_000_000), ("zoom/live", all / 2)]));
+    let _first = room.reserve(&session("zoom", true)).unwrap();
+    let dear = room.reserve(&session("zoom", true)).unwrap_err();
+    assert_eq!((room.check(), room.outlook().room), (Ok(()), 1), "others fit");
+    room.keep_room_for(dear);
+    assert_eq!((room.check(), room.outlook().room), (Err(Limit::Memory), 0));
+    millis.store(29_999, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(room.check(), Err(Limit::Memory));
+    millis.store(30_000, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!((room.check(), room.outlook().room), (Ok(()), 1), "long enough");
+    room.keep_room_for(Cost { memory_bytes: all * 2, ..Cost::default() });
+    assert_eq!(room.check(), Ok(()), "it would never fit");
 }
 
 #[test]
@@ -106,33 +138,36 @@ async fn one_with_too_much_memory_is_ended_with_figures_and_the_largest_when_the
         room.enforce();
     };
     measure(&room, [100_000_000, 101_000_000]);
-    let why = seats[1].evicted().await;
+    let Eviction { reason, message: why } = seats[1].evicted().await;
+    assert_eq!(reason, EndReason::OverBudget);
     assert!(why.contains("used 101 MB of memory, more than the 100 MB"), "{why}");
     assert!(seats[0].eviction.borrow().is_none());
     let [left, over] = seats;
     drop(over);
     let mut seats = [left, room.reserve(&session("zoom", true)).unwrap()];
     room.looked(room.reserve);
-    room.enforce();
+    room.relieve();
     assert!(seats[0].eviction.borrow().is_none(), "as much is left as has to be");
     room.looked(room.reserve - 1);
-    room.enforce();
-    let why = seats[0].evicted().await;
+    room.relieve();
+    let Eviction { reason, message: why } = seats[0].evicted().await;
+    assert_eq!(reason, EndReason::OverBudget, "beyond what was held for it");
     assert!(why.contains("about to run out of memory, of which this bot used 100 MB"), "{why}");
+    room.measured(2, Box::new(Fixed), 1_000_000, Duration::ZERO);
+    room.relieve();
     assert!(seats[1].eviction.borrow().is_none(), "one at a time");
+    // Nothing of it is left, though its last word is not written yet.
+    room.measured(0, Box::new(Fixed), 0, Duration::ZERO);
+    room.relieve();
+    let Eviction { reason, message: why } = seats[1].evicted().await;
+    assert_eq!(reason, EndReason::BotCrashed, "others took the memory: {why}");
+    assert!(reason.worth_retry());
 }
 
 #[test]
 fn costs_are_learned_by_platform_and_mode_and_reserved_from_then_on() {
-    let learned = || {
-        let mut book = CostBook::default();
-        (0..100).for_each(|_| {
-            book.record("zoom/live", Cost { memory_bytes: 50_000_000, cpu_millis: 20, ..Cost::default() })
-        });
-        book
-    };
     let room = room(|_| {});
-    room.learn(learned());
+    room.learn(learned([("zoom/live", 50_000_000)]));
     let _seats =
         [("zoom", true), ("zoom", false)].map(|(platform, live)| room.reserve(&session(platform, live)).unwrap());
     let bots = room.outlook().bots;

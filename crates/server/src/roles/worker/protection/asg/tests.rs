@@ -104,3 +104,33 @@ async fn an_instance_in_no_group_is_left_alone() {
     asg.tell(0).await.unwrap();
     assert_eq!(service.asked().len(), 1, "asked once");
 }
+
+#[tokio::test]
+async fn an_instance_of_a_real_group_is_spared_while_it_has_bots() {
+    let Some((aws, name)) = muster_aws::testing::moto() else { return };
+    let groups = Client::new(&aws.load(CALL).await);
+    let configuration = groups.create_launch_configuration().launch_configuration_name(&name);
+    // One that is listed there.
+    configuration.image_id("ami-12c6146b").instance_type("t2.micro").send().await.unwrap();
+    let group = groups.create_auto_scaling_group().auto_scaling_group_name(&name).launch_configuration_name(&name);
+    let group = group.min_size(0).max_size(2).desired_capacity(2).availability_zones("us-east-1a");
+    group.send().await.unwrap();
+    let instances = async || {
+        let found = groups.describe_auto_scaling_groups().auto_scaling_group_names(&name).send().await.unwrap();
+        let instances = found.auto_scaling_groups()[0].instances().to_vec();
+        let told = |one: &aws_sdk_autoscaling::types::Instance| {
+            (one.instance_id().unwrap().to_owned(), one.protected_from_scale_in().unwrap())
+        };
+        instances.iter().map(told).collect::<Vec<_>>()
+    };
+    let ours = instances().await[1].0.clone();
+    let metadata = metadata(Arc::default()).await;
+    let asg = Asg::new(metadata.url.clone(), Some(ours.clone()), groups.clone()).unwrap();
+    asg.tell(3).await.unwrap();
+    assert!(instances().await.contains(&(ours.clone(), true)));
+    let desired = groups.set_desired_capacity().auto_scaling_group_name(&name).desired_capacity(1);
+    desired.send().await.unwrap();
+    assert_eq!(instances().await, [(ours.clone(), true)], "the other one went");
+    asg.tell(0).await.unwrap();
+    assert_eq!(instances().await, [(ours, false)]);
+}

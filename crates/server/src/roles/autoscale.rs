@@ -1,0 +1,185 @@
+//! How many workers there are to be, and who makes it so.
+//!
+//! The process that leads looks at the fleet ([`look`]), lets `muster_fleet::scaling` decide, keeps what was decided in the
+//! store ([`kept`]), so that whoever leads next goes on from there, and hands it to an actuator ([`actuators`]). Everybody else
+//! can see what is wanted ([`status`]): the API, and KEDA by [`keda`].
+
+pub mod actuators;
+mod adopt;
+pub mod keda;
+pub mod kept;
+pub mod look;
+pub mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use muster_fleet::scaling::{Decision, Policy};
+use muster_session::Timestamp;
+
+use self::actuators::{Actuator, Count, Publisher};
+use self::kept::{Change, Kept};
+use self::look::{Eyes, Look};
+use self::status::Status;
+use super::Backend;
+use super::leader::Leadership;
+use crate::supervise::Shutdown;
+
+/// How often a process that does not lead looks whether it does.
+const STAND_BY: Duration = Duration::from_millis(500);
+
+/// What is known of the fleet's size, and by which policy. For the API, for KEDA, and for the scaler itself. Clones share what
+/// they noticed.
+#[derive(Clone, Debug)]
+pub struct Scaling {
+    backend: Backend,
+    policy: Policy,
+    actuator: &'static str,
+    eyes: Arc<Eyes>,
+}
+
+impl Scaling {
+    /// `heartbeat` is that of the workers; `actuator` is what the configuration calls it.
+    #[must_use]
+    pub fn new(backend: Backend, policy: Policy, actuator: &'static str, heartbeat: Duration) -> Self {
+        let eyes = Arc::new(Eyes::new(backend.clone(), heartbeat));
+        Self { backend, policy, actuator, eyes }
+    }
+
+    /// How the fleet is, and what is wanted. `Err` says what could not be read: then nobody is to change anything. Changes
+    /// nothing itself. Answers within 3 s.
+    pub async fn status(&self) -> Result<Status, String> {
+        let answer = async {
+            let kept = Kept::load(&*self.backend.store).await.map_err(|error| format!("{error:#}"))?;
+            let look = self.eyes.look(kept.launch()).await;
+            Status::new(self, &kept, &look, self.backend.clock.now())
+        };
+        let late = |_| Err("the store and the queue do not answer in time".to_owned());
+        tokio::time::timeout(look::ANSWER, answer).await.unwrap_or_else(late)
+    }
+}
+
+/// Decides, remembers and acts. For the process that leads.
+#[derive(Debug)]
+pub struct Scaler {
+    scaling: Scaling,
+    actuator: Box<dyn Actuator>,
+    publisher: Option<Box<dyn Publisher>>,
+}
+
+impl Scaler {
+    /// Over these.
+    #[must_use]
+    pub fn new(scaling: Scaling, actuator: Box<dyn Actuator>, publisher: Option<Box<dyn Publisher>>) -> Self {
+        Self { scaling, actuator, publisher }
+    }
+
+    /// One decision, and what follows from it. An error is about what can be tried again: what was decided is kept, and is
+    /// done the next time. A worker is neither started nor ended on the word of a fleet that could not be read.
+    pub async fn step(&self) -> anyhow::Result<()> {
+        let Scaling { backend, policy, eyes, .. } = &self.scaling;
+        let before = Kept::load(&*backend.store).await?;
+        let mut kept = before.clone();
+        let look = eyes.look(kept.launch()).await;
+        kept.learn(&look.workers);
+        let count = self.actuator.count(&look).await;
+        let there = count.as_ref().ok().copied().flatten();
+        let now = backend.clock.now();
+        if count.is_ok() {
+            adopt::adopt(&mut kept, there, look.alive(), now);
+            kept.bounds = there.map(|there| (there.min, there.max));
+        }
+        if kept.elsewhere.is_some() {
+            // Nothing is decided on a number that may be an old one.
+            return kept.save(&*backend.store).await.map(drop);
+        }
+        let policy = within(*policy, &kept);
+        let decision = policy.decide(&look.signals, kept.memory, now);
+        let change = take(&mut kept, &decision, look.alive(), now);
+        if let Some(change) = &change {
+            let (from, to, reason) = (change.from, change.to, &change.detail);
+            tracing::info!(from, to, reason, actuator = self.scaling.actuator, "another number of workers is wanted");
+        }
+        if kept != before && !kept.save(&*backend.store).await? {
+            // Another leader decided meanwhile, and does what it decided.
+            return Ok(());
+        }
+        let there = count.context("the workers that were asked for could not be read")?;
+        self.act(&mut kept, there, &decision, &look).await?;
+        self.publish(&kept, &look, now).await
+    }
+
+    /// Makes it so, unless it is.
+    async fn act(&self, kept: &mut Kept, there: Option<Count>, decision: &Decision, look: &Look) -> anyhow::Result<()> {
+        let is_so = there.map_or(kept.applied, |there| there.workers == decision.desired);
+        if !is_so {
+            self.actuator
+                .set(there, decision.desired, look)
+                .await
+                .with_context(|| format!("{} workers could not be asked for; this is tried again", decision.desired))?;
+        }
+        if !kept.applied {
+            kept.applied = true;
+            kept.save(&*self.scaling.backend.store).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, kept: &Kept, look: &Look, now: Timestamp) -> anyhow::Result<()> {
+        let Some(publisher) = &self.publisher else { return Ok(()) };
+        // What could not be read is not published: an alarm is to see that data is missing.
+        let Ok(status) = Status::new(&self.scaling, kept, look, now) else { return Ok(()) };
+        publisher.publish(&status).await.context("figures of the fleet could not be published")
+    }
+
+    async fn end(&self) {
+        self.actuator.end().await;
+    }
+}
+
+/// The policy, with bounds of whoever makes it so.
+fn within(policy: Policy, kept: &Kept) -> Policy {
+    let Some((min, max)) = kept.bounds else { return policy };
+    let max_workers = policy.max_workers.min(max);
+    Policy { max_workers, min_workers: policy.min_workers.max(min).min(max_workers), ..policy }
+}
+
+/// Notes a decision; answers what it changes.
+fn take(kept: &mut Kept, decision: &Decision, alive: Option<u32>, now: Timestamp) -> Option<Change> {
+    let from = kept.memory.desired.or(alive);
+    kept.memory = decision.memory;
+    kept.tell(decision, now);
+    let from = from.filter(|from| *from != decision.desired)?;
+    let change = Change::new(from, decision, now);
+    kept.applied = false;
+    let missing = decision.desired.saturating_sub(alive.unwrap_or(from));
+    kept.expected = if decision.desired > from { missing } else { kept.expected.min(missing) };
+    kept.note(change.clone());
+    Some(change)
+}
+
+/// Decides whenever it is time, if this process leads, until shutdown.
+pub async fn run(
+    scaler: Arc<Scaler>,
+    every: Duration,
+    leadership: Leadership,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    loop {
+        let leads = leadership.holds();
+        if leads && let Err(error) = scaler.step().await {
+            tracing::warn!(error = format!("{error:#}"), "the fleet could not be scaled; trying again");
+        }
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(if leads { every } else { STAND_BY.min(every) }) => {}
+            () = shutdown.ended() => break,
+        }
+    }
+    scaler.end().await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+//! What is known of the fleet.
+
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use muster_fleet::fair::Line;
+use muster_fleet::scaling::{Signals, Waiting, WorkerSignal};
+use muster_fleet::schedule;
+use muster_queue::Depth;
+use muster_session::Timestamp;
+use muster_session::job::Topic;
+use muster_store::{KnownWorker, TenantLoad};
+
+use crate::chain::chain;
+use crate::config::Tiers;
+use crate::roles::{Backend, lessons};
+
+/// Everything together is answered within this.
+pub(super) const ANSWER: Duration = Duration::from_millis(2_500);
+/// Of one question.
+const READ: Duration = Duration::from_secs(2);
+/// A worker is silent after so many heartbeats, and a little.
+const HEARTBEATS: u32 = 3;
+const A_LITTLE: Duration = Duration::from_secs(1);
+/// When all workers are silent at once it may be the store that was away: for so long they are not taken for gone.
+const ALL_SILENT: Duration = Duration::from_secs(60);
+
+/// The fleet at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// What the policy goes by.
+    pub signals: Signals,
+    /// Workers that are alive; none if they could not be read.
+    pub workers: Vec<KnownWorker>,
+    /// Bots in the queue.
+    pub queued: u64,
+    /// Bots in line for a place.
+    pub held: u64,
+    /// Of these, those that wait for nothing but room in the fleet.
+    pub wanting: u64,
+}
+
+impl Look {
+    /// Workers that are alive and take bots, if that could be read.
+    #[must_use]
+    pub fn alive(&self) -> Option<u32> {
+        let workers = self.signals.workers.as_ref()?;
+        u32::try_from(workers.iter().filter(|worker| !worker.draining).count()).ok()
+    }
+}
+
+/// Looks at the fleet, and remembers for how long it could not.
+#[derive(Debug)]
+pub struct Eyes {
+    backend: Backend,
+    silence: Duration,
+    doubt: Mutex<Doubt>,
+}
+
+impl Eyes {
+    /// `heartbeat` is that of the workers.
+    #[must_use]
+    pub fn new(backend: Backend, heartbeat: Duration) -> Self {
+        Self { backend, silence: heartbeat * HEARTBEATS + A_LITTLE, doubt: Mutex::default() }
+    }
+
+    /// The fleet now. What cannot be read is none, and logged. `launch` is how long a worker takes from being asked for until
+    /// it takes bots.
+    pub async fn look(&self, launch: Duration) -> Look {
+        let Backend { store, queue, clock, tiers, .. } = &self.backend;
+        let due = async {
+            let lead = lessons::learned(&**store).await?.lead();
+            store.count_due(schedule::horizon(clock.now() + launch, lead)).await
+        };
+        let (depth, loads, workers, due) = tokio::join!(
+            read("the queue", queue.depth(Topic::Jobs)),
+            read("the line", store.loads()),
+            read("the workers", store.workers()),
+            read("the schedule", due),
+        );
+        let workers =
+            self.doubt.lock().unwrap_or_else(PoisonError::into_inner).judge(workers, clock.now(), self.silence);
+        let (held, wanting) = loads.as_deref().map_or((0, 0), |loads| line(loads, tiers));
+        let waiting = depth
+            .filter(|_| loads.is_some())
+            .map(|depth| Waiting { bots: depth.ready + wanting, oldest: oldest(&depth, wanting) });
+        let signals = Signals { waiting, workers: workers.as_deref().map(signals), due, launch };
+        let queued = depth.map_or(0, |depth| depth.ready);
+        Look { signals, workers: workers.unwrap_or_default(), queued, held, wanting }
+    }
+}
+
+/// How long the first has waited: none if some wait and it cannot be said, as by SQS or in line.
+fn oldest(depth: &Depth, wanting: u64) -> Option<Duration> {
+    let is_known = !depth.oldest_ready.is_zero() || depth.ready + wanting == 0;
+    is_known.then_some(depth.oldest_ready)
+}
+
+async fn read<T, E: std::error::Error>(what: &'static str, answer: impl Future<Output = Result<T, E>>) -> Option<T> {
+    match tokio::time::timeout(READ, answer).await {
+        Ok(Ok(answer)) => Some(answer),
+        Ok(Err(error)) => {
+            tracing::warn!(what, error = chain(&error), "what the fleet is scaled by could not be read");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(what, "what the fleet is scaled by could not be read in time");
+            None
+        }
+    }
+}
+
+/// Bots in line, and those that are kept there by the size of the fleet alone.
+fn line(loads: &[TenantLoad], tiers: &Tiers) -> (u64, u64) {
+    let tenants = loads.iter().map(|load| (&load.tenant, tiers.share(load))).collect();
+    (loads.iter().map(|load| load.held).sum(), Line { capacity: 0, tenants }.wanting())
+}
+
+fn signals(workers: &[KnownWorker]) -> Vec<WorkerSignal> {
+    let signal = |KnownWorker { record, draining }: &KnownWorker| WorkerSignal {
+        slots: record.running.saturating_add(record.room()),
+        running: record.running,
+        cpu_percent: record.cpu_percent,
+        memory_percent: record.memory_percent,
+        draining: *draining,
+    };
+    workers.iter().map(signal).collect()
+}
+
+/// Whether those that are silent are gone.
+///
+/// While the store was away nobody could beat, and when it is back those who look first would see a fleet that has died. So
+/// workers are not known for a while after they could not be read, nor when all of them fell silent at once.
+#[derive(Debug, Default)]
+struct Doubt {
+    failed: bool,
+    back_at: Option<Timestamp>,
+}
+
+impl Doubt {
+    /// Those that are alive, if that can be said.
+    fn judge(
+        &mut self,
+        workers: Option<Vec<KnownWorker>>,
+        now: Timestamp,
+        silence: Duration,
+    ) -> Option<Vec<KnownWorker>> {
+        let Some(mut workers) = workers else {
+            self.failed = true;
+            return None;
+        };
+        if std::mem::take(&mut self.failed) {
+            self.back_at = Some(now);
+        }
+        if self.back_at.is_some_and(|at| now.since(at) < silence) {
+            return None;
+        }
+        self.back_at = None;
+        let latest = workers.iter().map(|worker| worker.record.seen_at).max();
+        if latest.is_some_and(|at| (silence..ALL_SILENT).contains(&now.since(at))) {
+            return None;
+        }
+        workers.retain(|worker| now.since(worker.record.seen_at) < silence);
+        Some(workers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_session::WorkerId;
+    use muster_store::WorkerRecord;
+
+    use super::*;
+
+    const SILENCE: Duration = Duration::from_secs(7);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    fn seen(times: &[i64]) -> Option<Vec<KnownWorker>> {
+        let worker = |(id, seconds): (usize, &i64)| KnownWorker { record: record(id, at(*seconds)), draining: false };
+        Some(times.iter().enumerate().map(worker).collect())
+    }
+
+    fn record(id: usize, seen_at: Timestamp) -> WorkerRecord {
+        WorkerRecord {
+            id: WorkerId::new(format!("w{id}")),
+            host: String::new(),
+            version: String::new(),
+            capacity: 8,
+            running: 1,
+            room: Some(7),
+            cpu_percent: None,
+            memory_percent: None,
+            launch_ms: None,
+            idle_since: None,
+            bots: serde_json::Value::Null,
+            simulated: false,
+            started_at: at(0),
+            seen_at,
+        }
+    }
+
+    #[test]
+    fn one_that_is_silent_while_others_speak_is_gone() {
+        let mut doubt = Doubt::default();
+        let mut alive = |times: &[i64], now| doubt.judge(seen(times), at(now), SILENCE).map(|workers| workers.len());
+        assert_eq!(alive(&[], 100), Some(0));
+        assert_eq!(alive(&[99, 98], 100), Some(2));
+        assert_eq!(alive(&[99, 93], 100), Some(1));
+        assert_eq!(alive(&[93, 93], 100), None, "all at once: perhaps it is the store");
+        assert_eq!(alive(&[93, 41], 100), None);
+        assert_eq!(alive(&[93, 93], 153), Some(0), "for so long it is not");
+    }
+
+    #[test]
+    fn a_store_that_was_away_ends_nobody() {
+        let mut doubt = Doubt::default();
+        assert_eq!(doubt.judge(seen(&[99, 99]), at(100), SILENCE).map(|workers| workers.len()), Some(2));
+        assert_eq!(doubt.judge(None, at(110), SILENCE), None);
+        // Back, and one of them was quicker than this look.
+        assert_eq!(doubt.judge(seen(&[150, 99]), at(150), SILENCE), None);
+        assert_eq!(doubt.judge(seen(&[156, 155]), at(156), SILENCE), None);
+        assert_eq!(doubt.judge(seen(&[157, 156]), at(157), SILENCE).map(|workers| workers.len()), Some(2));
+    }
+}
