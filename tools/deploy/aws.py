@@ -1,6 +1,6 @@
 """The CloudFormation template: cfn-lint. That Muster takes what it makes is a test of the server (`fleet.rs`)."""
 
-from common import BIN, DEPLOY, lines, run
+from programs import BIN, DEPLOY, lines, run
 
 # Each has all that the template names, and resource types may differ between them.
 REGIONS = ("us-east-1", "eu-central-1", "ap-southeast-2")

@@ -6,7 +6,7 @@ import kubernetes_validate
 import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 
-from common import BIN, DEPLOY, lines, lost, run
+from programs import BIN, DEPLOY, lines, lost, run
 
 CHART = DEPLOY / "helm/muster"
 KUBERNETES = DEPLOY / "kubernetes"

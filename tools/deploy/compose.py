@@ -5,7 +5,7 @@ import re
 import compose_spec
 import yaml
 
-from common import DEPLOY
+from programs import DEPLOY
 
 FILE = DEPLOY / "compose/compose.yaml"
 ROLES = ("api", "worker", "hooks", "control")

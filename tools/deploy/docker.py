@@ -6,7 +6,7 @@ import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
-from common import BIN, DEPLOY, ROOT, lines, run
+from programs import BIN, DEPLOY, ROOT, lines, run
 
 FILE = DEPLOY / "docker/Dockerfile"
 DEBIAN = "bookworm"

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 import chart
-from common import DEPLOY, ROOT
+from programs import DEPLOY, ROOT
 
 # Read from the environment without being keys of the configuration.
 OTHERS = {"MUSTER_API_KEY", "MUSTER_CONFIG", "MUSTER_LOG"}

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from common import DEPLOY, lines, run
+from programs import DEPLOY, lines, run
 
 UNITS = ("muster.service", "muster@.service")
 PROGRAM = "/usr/local/bin/muster"

@@ -11,6 +11,7 @@ mod http;
 mod latency;
 mod ours;
 mod peers;
+#[expect(dead_code, reason = "the bench of scaling needs more of it")]
 mod process;
 mod server;
 mod throughput;

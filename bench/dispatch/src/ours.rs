@@ -185,7 +185,7 @@ fn with_room(jobs: usize) -> Result<WorkerRecord> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         capacity: room,
         running: 0,
-        room,
+        room: Some(room),
         cpu_percent: None,
         memory_percent: None,
         launch_ms: None,

@@ -15,12 +15,14 @@ use muster_platform::pack::Packs;
 use muster_queue::embedded::EmbeddedQueue;
 use muster_queue::{JobQueue, Queue, RedisQueue};
 use muster_redis::Settings;
-use muster_server::api::{self, ApiState};
+use muster_server::api::{self, ApiState, Rates};
 use muster_server::clock::Clock;
 use muster_server::config::{self, Config, Runtimes};
 use muster_server::engines::Engines;
 use muster_server::inbound::{Door, Intake, Sources};
 use muster_server::roles::Backend;
+use muster_server::roles::autoscale::Scaling;
+use muster_server::roles::line::View;
 use muster_server::supervise::Shutdown;
 use muster_session::TenantId;
 use muster_store::SessionStore;
@@ -95,8 +97,14 @@ fn state(queue: Arc<dyn Queue>, dir: &Path) -> Result<ApiState> {
         retention: day,
         rejoin: true,
         engines: Arc::new(Engines::new(config.transcription.clone())),
-        nudge: backend.nudge.clone(),
-        endpoints: backend.endpoints.clone(),
+        scaling: Scaling::new(
+            backend.clone(),
+            config.autoscale.policy,
+            config.autoscale.actuator.as_str(),
+            config.worker.heartbeat,
+        ),
+        line: View::new(backend.clone()),
+        rates: Arc::new(Rates::new(backend.tiers.clone())),
         door: Arc::new(Door {
             sources: Sources::new([source]),
             intake: Intake::new(Arc::clone(backend.queue.raw()), config.inbound.max_waiting as usize),
