@@ -267,7 +267,7 @@ impl Policy {
             }
             return Decision { desired: base, reason, memory: Memory { desired: Some(base), ..memory } };
         }
-        self.maybe_fewer(&fleet, waiting, due, base, memory, now)
+        self.maybe_fewer(&fleet, waiting, need, base, memory, now)
     }
 
     /// Workers for the bots that run, wait and are due, with the slots that are to be free beside them.
@@ -331,13 +331,13 @@ impl Policy {
         &self,
         fleet: &Fleet,
         waiting: Waiting,
-        due: u64,
+        need: u32,
         base: u32,
         memory: Memory,
         now: Timestamp,
     ) -> Decision {
         let stay = |reason| Decision { desired: base, reason, memory: Memory { desired: Some(base), ..memory } };
-        let floor = self.need(fleet, waiting, due).max(self.min_workers);
+        let floor = need.max(self.min_workers);
         // By need alone a fleet would follow every call that ends, and ask again at once for what it has just let go.
         let floor = match self.rule {
             Rule::Need => floor.max(memory.needed.most()).max(self.strained(fleet)),

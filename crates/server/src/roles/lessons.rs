@@ -11,7 +11,7 @@ use muster_fleet::learned::Learned;
 use muster_session::{BotId, Session, State, Timestamp};
 use muster_store::{Document, SessionStore, StoreError};
 
-use super::Backend;
+use super::{Backend, documents};
 use crate::supervise::Shutdown;
 
 /// The document.
@@ -149,17 +149,9 @@ pub async fn write_down(backend: &Backend) -> Result<(), StoreError> {
     if leads.is_empty() && stays.is_empty() {
         return Ok(());
     }
-    let mut tries = 1;
-    loop {
-        let known = backend.store.document(NAME).await?;
-        let mut learned = known.as_ref().map(read).unwrap_or_default();
+    let add = |learned: &mut Learned| {
         leads.iter().for_each(|lead| learned.record_lead(*lead));
         stays.iter().for_each(|stay| learned.record_stay(*stay));
-        let body = serde_json::json!(learned);
-        let document = Document { name: NAME.to_owned(), version: known.map_or(0, |known| known.version), body };
-        match backend.store.put_document(document).await {
-            Err(StoreError::Conflict) if tries < TRIES => tries += 1,
-            written => return written.map(drop),
-        }
-    }
+    };
+    documents::amend(&*backend.store, NAME, TRIES, read, add).await.map(drop)
 }

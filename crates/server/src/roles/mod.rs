@@ -17,6 +17,7 @@
 pub mod admit;
 pub mod autoscale;
 pub mod control;
+mod documents;
 pub mod inbound;
 mod jobs;
 pub mod leader;

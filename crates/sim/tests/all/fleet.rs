@@ -16,7 +16,7 @@ use muster_server::roles::line::View;
 use muster_server::roles::worker::{Bot, Bots};
 use muster_server::roles::{Backend, Role, admit};
 use muster_server::supervise::Shutdown;
-use muster_session::protocol::{BotSpec, Command, Report};
+use muster_session::protocol::{BotSpec, Report};
 use muster_session::{BotId, EndReason, NewSession, State, TenantId, Timestamp, WorkerId};
 use muster_sim::process::{Process, defaults};
 use muster_store::memory::MemoryStore;
@@ -28,6 +28,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::steps::new_session;
+use crate::told::Told;
 
 /// Bots that take some time to join, and then stay for some time.
 #[derive(Debug)]
@@ -59,34 +60,7 @@ impl Bots for TimedBots {
             let (reason, message) = (EndReason::HostEnded, "over".to_owned());
             let _ = say.send(Report::Ended { at: clock.now(), reason, message, recorded_ms: 0 });
         });
-        Ok(Box::new(TimedBot { reports, _story: AbortOnDropHandle::new(story) }))
-    }
-}
-
-#[derive(Debug)]
-struct TimedBot {
-    reports: mpsc::UnboundedReceiver<Report>,
-    _story: AbortOnDropHandle<()>,
-}
-
-#[async_trait]
-impl Bot for TimedBot {
-    async fn next_report(&mut self) -> Option<Report> {
-        self.reports.recv().await
-    }
-
-    fn command(&self, _: Command) {}
-
-    async fn begin_stop(&mut self, _: Command, _: Duration) {
-        self.reports.close();
-    }
-
-    async fn kill(&mut self) {
-        self.reports.close();
-    }
-
-    async fn wait(&mut self) -> String {
-        "the end of the script".to_owned()
+        Ok(Box::new(Told::new(reports, AbortOnDropHandle::new(story))))
     }
 }
 

@@ -7,3 +7,4 @@ mod planted;
 mod poison;
 mod seeds;
 mod steps;
+mod told;

@@ -15,48 +15,45 @@ use crate::supervise::Shutdown;
 /// An open stream looks so often, which is how late it is with a bot that waits.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// A figure: its name, and what it is.
+type Figure = (&'static str, fn(&Status) -> u64);
+
+const FIGURES: [Figure; 11] = [
+    ("workers_to_add", |status| status.workers_to_add),
+    ("workers_total", |status| status.workers_total),
+    ("desired_workers", |status| status.desired_workers),
+    ("workers", |status| status.workers),
+    ("queued_unclaimed", |status| status.queued_unclaimed),
+    ("held", |status| status.held),
+    ("waiting", |status| status.waiting),
+    ("due_soon", |status| status.due_soon),
+    ("running", |status| status.running),
+    ("slots", |status| status.slots),
+    ("free_slots", |status| status.free_slots),
+];
+
 #[derive(Clone)]
 struct Feed(Scaling);
 
 #[async_trait::async_trait]
 impl Source for Feed {
-    const FIGURES: &'static [&'static str] = &[
-        "workers_to_add",
-        "workers_total",
-        "desired_workers",
-        "workers",
-        "queued_unclaimed",
-        "held",
-        "waiting",
-        "due_soon",
-        "running",
-        "slots",
-        "free_slots",
-    ];
+    const FIGURES: &'static [&'static str] = &names();
 
     async fn read(&self) -> Result<Reading, String> {
         let status = self.0.status().await?;
-        let figure = |name: &'static str| (name, figure(&status, name));
-        let figures = Self::FIGURES.iter().copied().map(figure).collect::<BTreeMap<_, _>>();
+        let figures = FIGURES.iter().map(|(name, of)| (*name, of(&status))).collect::<BTreeMap<_, _>>();
         Ok(Reading { active: status.is_active(), wanted: status.waiting + status.due_soon, figures })
     }
 }
 
-fn figure(status: &Status, name: &str) -> u64 {
-    match name {
-        "workers_to_add" => status.workers_to_add,
-        "workers_total" => status.workers_total,
-        "desired_workers" => status.desired_workers,
-        "workers" => status.workers,
-        "queued_unclaimed" => status.queued_unclaimed,
-        "held" => status.held,
-        "waiting" => status.waiting,
-        "due_soon" => status.due_soon,
-        "running" => status.running,
-        "slots" => status.slots,
-        "free_slots" => status.free_slots,
-        _ => unreachable!("figures are asked for by the names above"),
+const fn names() -> [&'static str; FIGURES.len()] {
+    let mut names = [""; FIGURES.len()];
+    let mut place = 0;
+    while place < names.len() {
+        names[place] = FIGURES[place].0;
+        place += 1;
     }
+    names
 }
 
 /// Takes the address.

@@ -7,7 +7,7 @@ use muster_fleet::cost::CostBook;
 use muster_store::{Document, StoreError};
 
 use super::room::Room;
-use crate::roles::Backend;
+use crate::roles::{Backend, documents};
 
 /// The document in the store.
 pub const COSTS: &str = "costs";
@@ -16,7 +16,7 @@ const LEAST: Duration = Duration::from_secs(45);
 /// So much longer at most, by chance: workers that started together are not to write together.
 const SPREAD: Duration = Duration::from_secs(30);
 /// Writers of the document in a row, at most, after which the next minute will do.
-const TRIES: u32 = 4;
+const TRIES: u32 = 5;
 
 /// For ever.
 pub(super) async fn keep(backend: Backend, room: Arc<Room>) {
@@ -57,22 +57,14 @@ fn jitter() -> Duration {
 
 /// Answers what all know with what is `fresh`; `seen` is what was read, even if that could not be written.
 async fn written(backend: &Backend, fresh: &CostBook, seen: &mut Option<CostBook>) -> Result<CostBook, StoreError> {
-    let mut tries = 0;
-    loop {
-        let known = backend.store.document(COSTS).await?;
-        let version = known.as_ref().map_or(0, |known| known.version);
-        let mut book = known.map(|known| read(&known)).unwrap_or_default();
-        if fresh.is_empty() {
-            return Ok(book);
-        }
+    if fresh.is_empty() {
+        return Ok(backend.store.document(COSTS).await?.map(|known| read(&known)).unwrap_or_default());
+    }
+    let add = |book: &mut CostBook| {
         *seen = Some(book.clone());
         book.add(fresh);
-        let body = serde_json::to_value(&book).unwrap_or_default();
-        match backend.store.put_document(Document { name: COSTS.to_owned(), version, body }).await {
-            Err(StoreError::Conflict) if tries < TRIES => tries += 1,
-            written => return written.map(|_| book),
-        }
-    }
+    };
+    documents::amend(&*backend.store, COSTS, TRIES, read, add).await
 }
 
 /// What cannot be read is learned anew.

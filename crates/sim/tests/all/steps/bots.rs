@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use muster_server::roles::worker::{Bot, Bots};
-use muster_session::protocol::{BotSpec, Command, Report};
+use muster_session::protocol::{BotSpec, Report};
 use muster_session::{EndReason, Timestamp};
 use tokio::sync::{mpsc, watch};
+
+use crate::told::Told;
 
 /// Starts them, and counts how many there are at a time.
 #[derive(Debug, Default)]
@@ -31,14 +33,11 @@ impl QuickBots {
 
 /// In its meeting until it is dropped.
 #[derive(Debug)]
-struct QuickBot {
-    present: Arc<watch::Sender<usize>>,
-    reports: mpsc::UnboundedReceiver<Report>,
-}
+struct Present(Arc<watch::Sender<usize>>);
 
-impl Drop for QuickBot {
+impl Drop for Present {
     fn drop(&mut self) {
-        self.present.send_modify(|present| *present -= 1);
+        self.0.send_modify(|present| *present -= 1);
     }
 }
 
@@ -63,27 +62,6 @@ impl Bots for QuickBots {
         for report in story {
             let _ = say.send(report);
         }
-        Ok(Box::new(QuickBot { present: Arc::clone(&self.present), reports }))
-    }
-}
-
-#[async_trait]
-impl Bot for QuickBot {
-    async fn next_report(&mut self) -> Option<Report> {
-        self.reports.recv().await
-    }
-
-    fn command(&self, _: Command) {}
-
-    async fn begin_stop(&mut self, _: Command, _: Duration) {
-        self.reports.close();
-    }
-
-    async fn kill(&mut self) {
-        self.reports.close();
-    }
-
-    async fn wait(&mut self) -> String {
-        "the end of the script".to_owned()
+        Ok(Box::new(Told::new(reports, Present(Arc::clone(&self.present)))))
     }
 }
