@@ -6,9 +6,11 @@ use muster_session::event::Event;
 use muster_session::job::Job;
 use muster_session::{BotId, EndpointId, Fault, Outcome, Session, State, TenantId, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
-use crate::{Document, Endpoint, InboxCount, InboxEntry, InboxPage, InboxQuery, PlaceChange, TenantLoad};
+use crate::{
+    Attempt, Delivery, DeliveryStatus, Document, Endpoint, InboxCount, InboxEntry, InboxPage, InboxQuery, KnownWorker,
+    LedgerPage, LedgerQuery, PlaceChange, TenantLoad, WorkerRecord,
+};
 
 /// Durable, versioned session records with an outbox.
 ///
@@ -353,120 +355,6 @@ pub struct OutboxJob {
     pub due: Timestamp,
 }
 
-/// One webhook to one address, with the attempts so far.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
-    /// Its id.
-    pub id: u64,
-    /// Whose.
-    pub tenant: TenantId,
-    /// Where it goes.
-    pub url: Url,
-    /// The endpoint whose address that was when it was made; none for an address of the bot's own.
-    pub endpoint: Option<EndpointId>,
-    /// When it was made.
-    pub made_at: Timestamp,
-    /// What is sent.
-    pub event: Event,
-    /// How far it is.
-    pub status: DeliveryStatus,
-    /// Failed attempts since it became pending.
-    pub failures: u32,
-    /// Every attempt ever made.
-    pub attempts: Vec<Attempt>,
-}
-
-/// How far a delivery is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "snake_case")]
-pub enum DeliveryStatus {
-    /// Waits for its next attempt.
-    Pending {
-        /// Not before.
-        next_at: Timestamp,
-    },
-    /// A 2xx was received.
-    Delivered,
-    /// Given up: schedule used up, or the receiver said 410.
-    Failed,
-}
-
-/// Names of [`DeliveryStatus`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryState {
-    /// Waits for its next attempt.
-    Pending,
-    /// A 2xx was received.
-    Delivered,
-    /// Given up.
-    Failed,
-}
-
-impl DeliveryState {
-    /// The name in storage and on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl DeliveryStatus {
-    /// Its name.
-    #[must_use]
-    pub const fn state(self) -> DeliveryState {
-        match self {
-            Self::Pending { .. } => DeliveryState::Pending,
-            Self::Delivered => DeliveryState::Delivered,
-            Self::Failed => DeliveryState::Failed,
-        }
-    }
-}
-
-/// A filter over a tenant's deliveries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LedgerQuery {
-    /// Only in this state.
-    pub state: Option<DeliveryState>,
-    /// Only of this endpoint.
-    pub endpoint: Option<EndpointId>,
-    /// Only of this event, by `event` or `bot_event`.
-    pub event: Option<String>,
-    /// Made at or after.
-    pub from: Option<Timestamp>,
-    /// Made before.
-    pub to: Option<Timestamp>,
-    /// Where the page before ended.
-    pub cursor: Option<String>,
-    /// Page size, 1 to 1,000.
-    pub limit: u32,
-}
-
-/// One page.
-#[derive(Clone, Debug)]
-pub struct LedgerPage {
-    /// Newest first.
-    pub deliveries: Vec<Delivery>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<String>,
-}
-
-/// One attempt at a delivery.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// When it began.
-    pub at: Timestamp,
-    /// Answer's HTTP status; none if there was no answer.
-    pub http_status: Option<u16>,
-    /// Milliseconds until the answer or the failure.
-    pub latency_ms: u64,
-    /// First part of the answer's body, or what went wrong.
-    pub detail: String,
-}
-
 /// One line of a bot's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogEntry {
@@ -493,63 +381,6 @@ pub struct ApiKey {
     pub prefix: String,
     /// When it was made.
     pub created_at: Timestamp,
-}
-
-/// What a worker says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerRecord {
-    /// This run of it.
-    pub id: WorkerId,
-    /// Name of its machine.
-    pub host: String,
-    /// Of its program.
-    pub version: String,
-    /// Most bots at a time.
-    pub capacity: u32,
-    /// Bots it has now.
-    pub running: u32,
-    /// How many more it would take now, as it says; [`room`](Self::room) is what to count with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub room: Option<u32>,
-    /// Of the CPU that its bots may use, how much they do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu_percent: Option<u8>,
-    /// Of the memory that its bots may use, how much they do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_percent: Option<u8>,
-    /// From the start of its process until it took bots.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub launch_ms: Option<u64>,
-    /// It has no bot since then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_since: Option<Timestamp>,
-    /// What its bots cost, for people.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub bots: serde_json::Value,
-    /// Its bots are simulated: they attend sandbox meetings only, without a browser.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub simulated: bool,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it said this.
-    pub seen_at: Timestamp,
-}
-
-impl WorkerRecord {
-    /// How many more it would take now: one that does not say, as of a release before, takes as many as it can have.
-    #[must_use]
-    pub fn room(&self) -> u32 {
-        self.room.unwrap_or_else(|| self.capacity.saturating_sub(self.running))
-    }
-}
-
-/// A worker, and what was asked of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownWorker {
-    /// What it said last.
-    pub record: WorkerRecord,
-    /// It was asked to take no more bots.
-    pub draining: bool,
 }
 
 /// Why a store did not answer. Variants are what the caller does next.

@@ -14,6 +14,7 @@ mod codec;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod contract;
+mod delivery;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod embedded;
@@ -27,14 +28,17 @@ pub mod memory;
 mod model;
 mod places;
 pub mod redis;
+mod worker;
 
 pub use contract::{
-    ApiKey, Attempt, Commit, CreateGuard, Created, Delivery, DeliveryState, DeliveryStatus, KnownWorker, LeaseRenewal,
-    LedgerPage, LedgerQuery, ListQuery, LogEntry, OutboxJob, Page, Renewed, SessionStore, StoreError, WorkerRecord,
+    ApiKey, Commit, CreateGuard, Created, LeaseRenewal, ListQuery, LogEntry, OutboxJob, Page, Renewed, SessionStore,
+    StoreError,
 };
+pub use delivery::{Attempt, Delivery, DeliveryState, DeliveryStatus, LedgerPage, LedgerQuery};
 #[cfg(feature = "aws")]
 pub use dynamodb::{DynamoSettings, DynamoStore};
 pub use endpoint::{Disabled, Endpoint, EndpointSecret, addresses};
 pub use inbox::{InboxCount, InboxEntry, InboxOutcome, InboxPage, InboxQuery};
 pub use places::{Document, PlaceChange, TenantLoad};
 pub use redis::RedisStore;
+pub use worker::{KnownWorker, WorkerRecord};

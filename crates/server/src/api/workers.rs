@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 use super::auth::Operator;
 use super::error::{ApiError, Message};
 use super::state::ApiState;
-use crate::roles::line::SILENCE;
 use crate::roles::worker::costs;
 
 /// Every worker.
@@ -95,7 +94,7 @@ pub(crate) struct KindCost {
 fn worker(known: KnownWorker, now: Timestamp) -> Worker {
     let KnownWorker { record, draining } = known;
     let status = match draining {
-        _ if now.since(record.seen_at) > SILENCE => "lost",
+        _ if record.is_silent(now) => "lost",
         true => "draining",
         false => "active",
     };

@@ -40,10 +40,10 @@ pub struct Scaling {
 }
 
 impl Scaling {
-    /// `heartbeat` is that of the workers; `actuator` is what the configuration calls it.
+    /// `actuator` is what the configuration calls it.
     #[must_use]
-    pub fn new(backend: Backend, policy: Policy, actuator: &'static str, heartbeat: Duration) -> Self {
-        let eyes = Arc::new(Eyes::new(backend.clone(), heartbeat));
+    pub fn new(backend: Backend, policy: Policy, actuator: &'static str) -> Self {
+        let eyes = Arc::new(Eyes::new(backend.clone()));
         Self { backend, policy, actuator, eyes }
     }
 

@@ -14,8 +14,6 @@ use super::{Backend, lessons};
 use crate::config::Tiers;
 use crate::supervise::Shutdown;
 
-/// Silent for longer than this, a worker is taken for gone. Twice the longest heartbeat that can be set, and some.
-pub(crate) const SILENCE: Duration = Duration::from_secs(150);
 /// How often the line is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Nothing is decided by what is older than this, if anything newer can be had.
@@ -37,7 +35,7 @@ impl Standing {
     #[must_use]
     pub fn new(loads: &[TenantLoad], workers: &[KnownWorker], tiers: &Tiers, now: Timestamp) -> Self {
         let tenants: BTreeMap<_, _> = loads.iter().map(|load| (load.tenant.clone(), tiers.share(load))).collect();
-        let live = workers.iter().filter(|worker| now.since(worker.record.seen_at) <= SILENCE);
+        let live = workers.iter().filter(|worker| !worker.record.is_silent(now));
         let (mut running, mut room) = (0, 0);
         for KnownWorker { record, draining } in live {
             running += u64::from(record.running);

@@ -54,6 +54,7 @@ pub async fn s14_workers_are_known_by_their_beats(fixture: &dyn Fixture) {
         simulated: running > 1,
         started_at: at(0),
         seen_at: at(seconds),
+        beat_ms: Some(2_000),
     };
     let (a, b) = (WorkerId::new("a"), WorkerId::new("b"));
     assert_eq!(store.workers().await.expect("workers"), []);

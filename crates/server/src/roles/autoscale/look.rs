@@ -20,10 +20,7 @@ use crate::roles::{Backend, lessons};
 pub(super) const ANSWER: Duration = Duration::from_millis(2_500);
 /// Of one question.
 const READ: Duration = Duration::from_secs(2);
-/// A worker is silent after so many heartbeats, and a little.
-const HEARTBEATS: u32 = 3;
-const A_LITTLE: Duration = Duration::from_secs(1);
-/// When all workers are silent at once it may be the store that was away: for so long they are not taken for gone.
+/// When all workers are silent at once it may be the store that was away: for so much longer they are not taken for gone.
 const ALL_SILENT: Duration = Duration::from_secs(60);
 
 /// The fleet at one moment.
@@ -54,15 +51,14 @@ impl Look {
 #[derive(Debug)]
 pub struct Eyes {
     backend: Backend,
-    silence: Duration,
     doubt: Mutex<Doubt>,
 }
 
 impl Eyes {
-    /// `heartbeat` is that of the workers.
+    /// Has seen nothing yet.
     #[must_use]
-    pub fn new(backend: Backend, heartbeat: Duration) -> Self {
-        Self { backend, silence: heartbeat * HEARTBEATS + A_LITTLE, doubt: Mutex::default() }
+    pub fn new(backend: Backend) -> Self {
+        Self { backend, doubt: Mutex::default() }
     }
 
     /// The fleet now. What cannot be read is none, and logged. `launch` is how long a worker takes from being asked for until
@@ -79,8 +75,7 @@ impl Eyes {
             read("the workers", store.workers()),
             read("the schedule", due),
         );
-        let workers =
-            self.doubt.lock().unwrap_or_else(PoisonError::into_inner).judge(workers, clock.now(), self.silence);
+        let workers = self.doubt.lock().unwrap_or_else(PoisonError::into_inner).judge(workers, clock.now());
         let (held, wanting) = loads.as_deref().map_or((0, 0), |loads| line(loads, tiers));
         let waiting = depth
             .filter(|_| loads.is_some())
@@ -140,12 +135,7 @@ struct Doubt {
 
 impl Doubt {
     /// Those that are alive, if that can be said.
-    fn judge(
-        &mut self,
-        workers: Option<Vec<KnownWorker>>,
-        now: Timestamp,
-        silence: Duration,
-    ) -> Option<Vec<KnownWorker>> {
+    fn judge(&mut self, workers: Option<Vec<KnownWorker>>, now: Timestamp) -> Option<Vec<KnownWorker>> {
         let Some(mut workers) = workers else {
             self.failed = true;
             return None;
@@ -153,15 +143,18 @@ impl Doubt {
         if std::mem::take(&mut self.failed) {
             self.back_at = Some(now);
         }
-        if self.back_at.is_some_and(|at| now.since(at) < silence) {
+        let patience = workers.iter().map(|worker| worker.record.patience()).max().unwrap_or_default();
+        if self.back_at.is_some_and(|at| now.since(at) <= patience) {
             return None;
         }
         self.back_at = None;
-        let latest = workers.iter().map(|worker| worker.record.seen_at).max();
-        if latest.is_some_and(|at| (silence..ALL_SILENT).contains(&now.since(at))) {
+        let last = workers.iter().max_by_key(|worker| worker.record.seen_at);
+        if workers.iter().all(|worker| worker.record.is_silent(now))
+            && last.is_some_and(|last| now.since(last.record.seen_at) < last.record.patience() + ALL_SILENT)
+        {
             return None;
         }
-        workers.retain(|worker| now.since(worker.record.seen_at) < silence);
+        workers.retain(|worker| !worker.record.is_silent(now));
         Some(workers)
     }
 }
@@ -172,8 +165,6 @@ mod tests {
     use muster_store::WorkerRecord;
 
     use super::*;
-
-    const SILENCE: Duration = Duration::from_secs(7);
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1_000)
@@ -200,29 +191,32 @@ mod tests {
             simulated: false,
             started_at: at(0),
             seen_at,
+            // Silent after 7 s.
+            beat_ms: Some(2_000),
         }
     }
 
     #[test]
     fn one_that_is_silent_while_others_speak_is_gone() {
         let mut doubt = Doubt::default();
-        let mut alive = |times: &[i64], now| doubt.judge(seen(times), at(now), SILENCE).map(|workers| workers.len());
+        let mut alive = |times: &[i64], now| doubt.judge(seen(times), at(now)).map(|workers| workers.len());
         assert_eq!(alive(&[], 100), Some(0));
         assert_eq!(alive(&[99, 98], 100), Some(2));
-        assert_eq!(alive(&[99, 93], 100), Some(1));
-        assert_eq!(alive(&[93, 93], 100), None, "all at once: perhaps it is the store");
-        assert_eq!(alive(&[93, 41], 100), None);
-        assert_eq!(alive(&[93, 93], 153), Some(0), "for so long it is not");
+        assert_eq!(alive(&[99, 92], 100), Some(1));
+        assert_eq!(alive(&[92, 92], 100), None, "all at once: perhaps it is the store");
+        assert_eq!(alive(&[92, 41], 100), None);
+        assert_eq!(alive(&[92, 92], 158), None);
+        assert_eq!(alive(&[92, 92], 159), Some(0), "for so long it is not");
     }
 
     #[test]
     fn a_store_that_was_away_ends_nobody() {
         let mut doubt = Doubt::default();
-        assert_eq!(doubt.judge(seen(&[99, 99]), at(100), SILENCE).map(|workers| workers.len()), Some(2));
-        assert_eq!(doubt.judge(None, at(110), SILENCE), None);
+        assert_eq!(doubt.judge(seen(&[99, 99]), at(100)).map(|workers| workers.len()), Some(2));
+        assert_eq!(doubt.judge(None, at(110)), None);
         // Back, and one of them was quicker than this look.
-        assert_eq!(doubt.judge(seen(&[150, 99]), at(150), SILENCE), None);
-        assert_eq!(doubt.judge(seen(&[156, 155]), at(156), SILENCE), None);
-        assert_eq!(doubt.judge(seen(&[157, 156]), at(157), SILENCE).map(|workers| workers.len()), Some(2));
+        assert_eq!(doubt.judge(seen(&[150, 99]), at(150)), None);
+        assert_eq!(doubt.judge(seen(&[156, 155]), at(157)), None);
+        assert_eq!(doubt.judge(seen(&[157, 156]), at(158)).map(|workers| workers.len()), Some(2));
     }
 }

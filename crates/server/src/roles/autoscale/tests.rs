@@ -84,7 +84,7 @@ impl World {
     }
 
     fn scaling(&self) -> Scaling {
-        Scaling::new(self.backend.clone(), self.policy, "ecs", HEARTBEAT)
+        Scaling::new(self.backend.clone(), self.policy, "ecs")
     }
 
     fn advance(&self, by: Duration) {
@@ -130,6 +130,7 @@ impl World {
                 simulated: true,
                 started_at: now,
                 seen_at: now,
+                beat_ms: u64::try_from(HEARTBEAT.as_millis()).ok(),
             };
             self.backend.store.beat(&record).await.unwrap();
         }

@@ -31,6 +31,7 @@ pub(super) async fn keep(worker: &Worker) {
         simulated: setup.config.simulated,
         started_at: backend.clock.now(),
         seen_at: backend.clock.now(),
+        beat_ms: u64::try_from(setup.config.heartbeat.as_millis()).ok(),
     };
     let mut ticks = tokio::time::interval(setup.config.heartbeat.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

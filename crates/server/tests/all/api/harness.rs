@@ -107,12 +107,7 @@ pub(super) fn state(backend: Backend, packs: Arc<Packs>, speech_available: bool)
         link_secret: Arc::from(&b"0123456789abcdef0123456789abcdef"[..]),
         retention: Duration::from_secs(7 * 86_400),
         rejoin: true,
-        scaling: Scaling::new(
-            backend.clone(),
-            muster_fleet::scaling::Policy::default(),
-            "none",
-            Duration::from_secs(2),
-        ),
+        scaling: Scaling::new(backend.clone(), muster_fleet::scaling::Policy::default(), "none"),
         engines: Arc::new(engines(speech_available)),
         rates: Arc::new(api::Rates::told_by(backend.tiers.clone(), {
             let clock = backend.clock.clone();

@@ -43,6 +43,7 @@ async fn worker(api: &Api, id: &str, running: u32) {
         simulated: false,
         started_at: now,
         seen_at: now,
+        beat_ms: Some(2_000),
     };
     api.state.store.beat(&record).await.unwrap();
 }

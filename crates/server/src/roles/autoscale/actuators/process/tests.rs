@@ -27,6 +27,7 @@ fn look(workers: &[(&str, u32)]) -> Look {
             simulated: false,
             started_at: Timestamp::from_millis(0),
             seen_at: Timestamp::from_millis(0),
+            beat_ms: None,
         },
         draining: false,
     };
