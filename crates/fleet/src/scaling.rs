@@ -6,6 +6,7 @@
 mod needed;
 mod preset;
 mod reason;
+mod signals;
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub use needed::Needed;
 pub use preset::Preset;
 pub use reason::Reason;
 use serde::{Deserialize, Serialize};
+use signals::{Fleet, Use};
+pub use signals::{Signals, Waiting, WorkerSignal};
 
 /// By [need](Rule::Need), workers stay that were needed in so many cooldowns, or up to twice as many: half an hour by default, as
 /// calls begin every half hour.
@@ -108,43 +111,6 @@ impl Default for Policy {
     }
 }
 
-/// One worker, as it says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct WorkerSignal {
-    /// Bots that it can run at a time, by whatever limit is nearest.
-    pub slots: u32,
-    /// Bots that it runs.
-    pub running: u32,
-    /// Use of its cores.
-    pub cpu_percent: Option<u8>,
-    /// Use of its budget of memory.
-    pub memory_percent: Option<u8>,
-    /// It takes no more bots.
-    pub draining: bool,
-}
-
-/// Bots that wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Waiting {
-    /// How many more workers would run: in the queue, and in line for nothing but room.
-    pub bots: u64,
-    /// How long the first of them has waited, if that is known.
-    pub oldest: Option<Duration>,
-}
-
-/// What is known of the fleet. What could not be read is none.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Signals {
-    /// Bots that wait.
-    pub waiting: Option<Waiting>,
-    /// Every worker that is alive.
-    pub workers: Option<Vec<WorkerSignal>>,
-    /// Scheduled bots that set out before a worker that is asked for now takes bots.
-    pub due: Option<u64>,
-    /// How long a worker takes from being asked for until it takes bots.
-    pub launch: Duration,
-}
-
 /// What the policy has to remember.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
@@ -170,66 +136,6 @@ pub struct Decision {
     pub memory: Memory,
 }
 
-/// The fleet in numbers.
-struct Fleet {
-    /// Workers that take bots.
-    workers: u32,
-    /// Their bots.
-    running: u64,
-    /// Their slots.
-    slots: u64,
-    /// Slots of one.
-    each: u64,
-    cpu: Option<u8>,
-    memory: Option<u8>,
-}
-
-impl Fleet {
-    fn of(workers: &[WorkerSignal], policy: &Policy) -> Self {
-        let active = || workers.iter().filter(|worker| !worker.draining);
-        let count = u32::try_from(active().count()).unwrap_or(u32::MAX);
-        let slots: u64 = active().map(|worker| u64::from(worker.slots)).sum();
-        let each = match slots.checked_div(u64::from(count)) {
-            Some(each) if each > 0 => each,
-            _ => u64::from(policy.slots.max(1)),
-        };
-        Self {
-            workers: count,
-            running: active().map(|worker| u64::from(worker.running)).sum(),
-            slots,
-            each,
-            cpu: mean(active().map(|worker| worker.cpu_percent)),
-            memory: mean(active().map(|worker| worker.memory_percent)),
-        }
-    }
-
-    const fn free(&self) -> u64 {
-        self.slots.saturating_sub(self.running)
-    }
-
-    fn active_percent(&self) -> u8 {
-        Self::percent_of(self.running, self.slots)
-    }
-
-    fn percent_of(bots: u64, slots: u64) -> u8 {
-        u8::try_from((bots * 100).checked_div(slots).unwrap_or(0)).unwrap_or(u8::MAX)
-    }
-
-    fn workers_for(&self, bots: u64) -> u32 {
-        u32::try_from(bots.div_ceil(self.each)).unwrap_or(u32::MAX)
-    }
-}
-
-/// The mean of those that are known; none if any is not.
-fn mean(percents: impl Iterator<Item = Option<u8>>) -> Option<u8> {
-    let (mut sum, mut count) = (0_u32, 0_u32);
-    for percent in percents {
-        sum += u32::from(percent?);
-        count += 1;
-    }
-    sum.checked_div(count).and_then(|mean| u8::try_from(mean).ok())
-}
-
 impl Policy {
     /// How many workers there should be.
     ///
@@ -245,7 +151,7 @@ impl Policy {
             };
             return self.hold(memory, Reason::Blind { signal }, signals);
         };
-        let fleet = Fleet::of(workers, self);
+        let fleet = Fleet::of(workers, memory.desired, self);
         let due = if self.prescale { due } else { 0 };
         let base = memory.desired.unwrap_or(fleet.workers);
         let need = self.need(&fleet, waiting, due);
@@ -284,21 +190,22 @@ impl Policy {
 
     /// By need, bots that wait and are due fill no more of the slots than those that run may. `counted` workers are there or coming.
     fn lacks_share(&self, fleet: &Fleet, waiting: Waiting, due: u64, counted: u32, need: u32) -> Option<Reason> {
-        let percent = Fleet::percent_of(fleet.running + waiting.bots + due, u64::from(counted) * fleet.each);
+        let slots = u64::from(counted) * fleet.each;
+        let percent = ((fleet.running + waiting.bots + due) * 100).checked_div(slots).unwrap_or(0);
+        let percent = u8::try_from(percent).unwrap_or(u8::MAX);
         (self.rule == Rule::Need && need > counted).then_some(Reason::Active { percent })
     }
 
     fn hold(&self, memory: Memory, reason: Reason, signals: &Signals) -> Decision {
-        let there = signals.workers.as_ref().map(|workers| Fleet::of(workers, self).workers);
+        let there = signals.workers.as_ref().map(|workers| Fleet::of(workers, None, self).workers);
         let desired = memory.desired.or(there).unwrap_or(self.min_workers);
         Decision { desired, reason, memory }
     }
 
     fn wants_more(&self, fleet: &Fleet, waiting: Waiting, due: u64, coming: u64, launch: Duration) -> Option<Reason> {
         let limits = &self.thresholds;
-        let above = |percent: Option<u8>, limit: u8| percent.filter(|percent| *percent > limit);
         if self.rule == Rule::CpuOnly {
-            return above(fleet.cpu, limits.cpu_out).map(|percent| Reason::Cpu { percent });
+            return fleet.cpu.above(limits.cpu_out).map(|percent| Reason::Cpu { percent });
         }
         let free = fleet.free() + coming;
         if waiting.bots > 0 && fleet.slots + coming == 0 {
@@ -317,13 +224,12 @@ impl Policy {
         } else if coming > 0 {
             // What follows is about workers that are at their limit: those that come have yet to take their part.
             None
-        } else if let Some(percent) = above(fleet.memory, limits.memory_out) {
+        } else if let Some(percent) = fleet.memory.above(limits.memory_out) {
             Some(Reason::Memory { percent })
-        } else if let Some(percent) = above(fleet.cpu, limits.cpu_out) {
+        } else if let Some(percent) = fleet.cpu.above(limits.cpu_out) {
             Some(Reason::Cpu { percent })
         } else {
-            let percent = fleet.active_percent();
-            (percent > limits.active_out).then_some(Reason::Active { percent })
+            fleet.active().above(limits.active_out).map(|percent| Reason::Active { percent })
         }
     }
 
@@ -362,25 +268,24 @@ impl Policy {
 
     /// Workers that the use of memory and cores keeps below what asks for more.
     fn strained(&self, fleet: &Fleet) -> u32 {
-        let keeps = |percent: Option<u8>, limit: u8| {
-            percent.map_or(0, |percent| (fleet.workers * u32::from(percent)).div_ceil(u32::from(limit.max(1))))
+        let keeps = |used: Use, limit: u8| {
+            used.percent().map_or(0, |percent| (fleet.workers * u32::from(percent)).div_ceil(u32::from(limit.max(1))))
         };
         keeps(fleet.memory, self.thresholds.memory_out).max(keeps(fleet.cpu, self.thresholds.cpu_out))
     }
 
     fn is_quiet(&self, fleet: &Fleet, waiting: Waiting, floor: u32, base: u32) -> bool {
         let limits = &self.thresholds;
-        let below = |percent: Option<u8>, limit: u8| percent.is_some_and(|percent| percent < limit);
         match self.rule {
-            Rule::CpuOnly => below(fleet.cpu, limits.cpu_in),
+            Rule::CpuOnly => fleet.cpu.is_below(limits.cpu_in),
             Rule::Need => waiting.bots < limits.queue_in && floor < base,
             Rule::Thresholds => {
                 // A fleet whose workers are all on their way has nothing to measure yet.
                 fleet.workers > 0
                     && waiting.bots < limits.queue_in
-                    && below(fleet.cpu, limits.cpu_in)
-                    && below(fleet.memory, limits.memory_in)
-                    && fleet.active_percent() < limits.active_in
+                    && fleet.cpu.is_below(limits.cpu_in)
+                    && fleet.memory.is_below(limits.memory_in)
+                    && fleet.active().is_below(limits.active_in)
             }
         }
     }

@@ -246,8 +246,46 @@ fn by_need_no_worker_goes_that_would_be_asked_for_again_at_once() {
 #[test]
 fn workers_that_drain_are_not_there() {
     let leaving = WorkerSignal { draining: true, running: 9, ..MIDDLE };
-    let fleet = Fleet::of(&[MIDDLE, leaving], &policy());
+    let fleet = Fleet::of(&[MIDDLE, leaving], None, &policy());
     assert_eq!((fleet.workers, fleet.running, fleet.slots), (1, 5, 10));
+}
+
+#[test]
+fn a_percentage_is_not_rounded_down_to_its_threshold() {
+    let workers = |running| [[WorkerSignal { slots: 100, running: 80, ..MIDDLE }; 9].as_slice(), &[running]].concat();
+    let all_80 = WorkerSignal { slots: 100, running: 80, ..MIDDLE };
+    assert_eq!(decide(&workers(all_80), 0, 600).desired, 10);
+    let more = decide(&workers(WorkerSignal { running: 81, ..all_80 }), 0, 600);
+    assert_eq!((more.desired, more.reason), (11, Reason::Active { percent: 81 }), "801 of 1,000");
+    let hot = WorkerSignal { cpu_percent: Some(71), ..MIDDLE };
+    let more = decide(&[WorkerSignal { cpu_percent: Some(70), ..MIDDLE }, hot], 0, 600);
+    assert_eq!((more.desired, more.reason), (3, Reason::Cpu { percent: 71 }), "70.5 in the mean");
+}
+
+#[test]
+fn one_that_does_not_say_what_it_uses_mutes_nobody_and_lets_nobody_go() {
+    let silent = |of| WorkerSignal { cpu_percent: None, memory_percent: None, ..of };
+    let hot = WorkerSignal { cpu_percent: Some(90), ..MIDDLE };
+    assert_eq!(decide(&[hot, hot, silent(MIDDLE)], 0, 600).reason, Reason::Cpu { percent: 90 });
+    assert_eq!(decide(&[QUIET, QUIET, silent(QUIET)], 0, 600).desired, 3);
+    assert_eq!(decide(&[QUIET; 3], 0, 600).desired, 2);
+}
+
+#[test]
+fn workers_that_are_to_go_and_still_have_calls_do_not_make_the_fleet_look_empty() {
+    // A hundred, each with a call or a few: none of them goes for a while, whatever is asked for.
+    let workers = [WorkerSignal { running: 2, cpu_percent: Some(12), memory_percent: Some(15), ..MIDDLE }; 100];
+    let (mut memory, mut asked) = (had(100), vec![100]);
+    for round in 1..20 {
+        let decision = policy().decide(&signals(&workers, 0), memory, at(600 * round));
+        (memory, asked) = (decision.memory, [asked, vec![decision.desired]].concat());
+    }
+    // 200 bots are 27 percent of the slots of 75 workers, and 35 of those of 57.
+    assert_eq!(asked[..4], [100, 75, 57, 57], "{asked:?}");
+    assert_eq!(asked.last(), Some(&57));
+    let full = [WorkerSignal { running: 9, ..MIDDLE }; 10];
+    let decision = policy().decide(&signals(&full, 0), had(5), at(600));
+    assert_eq!(decision.desired, 9, "{}", decision.reason);
 }
 
 fn any_worker() -> impl Strategy<Value = WorkerSignal> {
@@ -274,7 +312,7 @@ proptest! {
         };
         let memory = Memory { desired, out_at: Some(at(0)), ..Memory::default() };
         let decision = policy.decide(&signals, memory, at(last));
-        let fleet = Fleet::of(&workers, &policy);
+        let fleet = Fleet::of(&workers, None, &policy);
         let base = desired.unwrap_or(fleet.workers);
         let (Some(waiting), Some(due)) = (waiting, due) else {
             prop_assert_eq!(decision.desired, base, "an outage holds");
