@@ -7,6 +7,7 @@ cargo fmt --all --check
 .tools/venv-deploy/bin/python tools/deploy
 # Outside the workspace. Compiling the first takes C libraries that nothing else needs: `make bench-audio` does.
 cargo fmt --check --manifest-path bench/audio/Cargo.toml
+cargo fmt --check --manifest-path bench/kit/Cargo.toml
 cargo fmt --check --manifest-path bench/dispatch/Cargo.toml
 cargo fmt --check --manifest-path bench/webhooks/Cargo.toml
 cargo fmt --check --manifest-path bench/scaling/Cargo.toml

@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 use crate::Figure;
 use crate::http::Client;
 use crate::latency::at;
-use crate::{server, throughput};
+use crate::throughput;
+use muster_bench_kit as kit;
 
 const CALLS: usize = 10_000;
 const CONNECTIONS: usize = 200;
@@ -17,7 +18,7 @@ pub async fn measure() -> Result<Vec<Figure>> {
     let dir = tempfile::tempdir_in(throughput::disk()?)?;
     // The worker's one place is soon taken by a bot that never gets ready; everything else goes on as always.
     let settings = [("MUSTER_WORKER__MAX_CONCURRENT_BOTS", "1"), ("MUSTER_WORKER__LAUNCH_DEADLINE", "5m")];
-    let (process, address) = server::muster("all", dir.path(), &settings).await?;
+    let (process, address) = kit::muster("all", dir.path(), &settings).await?;
     let mut clients = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         clients.push(Client::connect(&address).await?);

@@ -10,9 +10,9 @@ use muster_store::{Commit, CreateGuard};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::server::Redis;
 use crate::throughput::{disk, middle};
 use crate::{Figure, ours};
+use muster_bench_kit::Redis;
 
 const FEW: usize = 1_000;
 const MANY: usize = 1_000_000;

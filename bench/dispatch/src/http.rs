@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::ours;
-use crate::server::KEY;
+use muster_bench_kit::KEY;
 
 /// One connection that is kept.
 pub struct Client {

@@ -9,8 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::Figure;
 use crate::http::Client;
-use crate::process::Process;
-use crate::server::{self, Redis};
+use muster_bench_kit::Process;
+use muster_bench_kit::{self as kit, Redis};
 
 const PER_SECOND: u32 = 50;
 const CALLS: usize = 1_500;
@@ -31,7 +31,7 @@ pub async fn measure() -> Result<Vec<Figure>> {
         ("MUSTER_QUEUE__URL", &url),
         ("MUSTER_STORAGE__URL", &media),
     ];
-    let (api, address) = server::muster("api", dir.path(), &settings).await?;
+    let (api, address) = kit::muster("api", dir.path(), &settings).await?;
     let (jobs, slots) = (CALLS.to_string(), SLOTS.to_string());
     let mut worker = Process::start("our worker", &mut Process::own(&["work", &url, &jobs, &slots])?)?;
     worker.says("ready").await?;

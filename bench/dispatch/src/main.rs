@@ -11,23 +11,15 @@ mod http;
 mod latency;
 mod ours;
 mod peers;
-#[expect(dead_code, reason = "the bench of scaling needs more of it")]
-mod process;
-mod server;
 mod throughput;
 
 use std::os::unix::process::parent_id;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Parser as _;
+use muster_bench_kit::{self as kit, Figure, wait};
 use muster_server::cli::{self, Cli};
-
-/// One line of the result.
-pub struct Figure {
-    pub name: &'static str,
-    pub value: f64,
-}
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,21 +42,14 @@ fn never_ready() -> Result<()> {
     Ok(())
 }
 
-fn wait(work: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::runtime::Runtime::new().context("the async runtime")?.block_on(work)
-}
-
 /// What is measured, and whether it is if no part is named.
 const PARTS: [(&str, bool); 5] =
     [("throughput", true), ("latency", true), ("burst", true), ("growth", true), ("growth-redis", false)];
 
 async fn measure(parts: &[&str]) -> Result<()> {
-    if let Some(unknown) = parts.iter().find(|part| PARTS.iter().all(|(known, _)| known != *part)) {
-        bail!("no such part: {unknown}; there are {}", PARTS.map(|(name, _)| name).join(", "));
-    }
-    let mut figures = Vec::new();
-    for (part, _) in PARTS.iter().filter(|(part, always)| (parts.is_empty() && *always) || parts.contains(part)) {
-        figures.extend(match *part {
+    let mut figures: Vec<Figure> = Vec::new();
+    for part in kit::chosen(&PARTS, parts)? {
+        figures.extend(match part {
             "throughput" => throughput::measure().await?,
             "latency" => latency::measure().await?,
             "burst" => burst::measure().await?,
@@ -72,9 +57,6 @@ async fn measure(parts: &[&str]) -> Result<()> {
             _ => growth::redis().await?,
         });
     }
-    println!();
-    for Figure { name, value } in figures {
-        println!("bench {name} {value:.4}");
-    }
+    kit::print(&figures);
     Ok(())
 }

@@ -194,6 +194,7 @@ fn with_room(jobs: usize) -> Result<WorkerRecord> {
         simulated: true,
         started_at: now,
         seen_at: now,
+        beat_ms: None,
     })
 }
 
@@ -201,7 +202,7 @@ fn with_room(jobs: usize) -> Result<WorkerRecord> {
 pub async fn create_process(redis: &str, jobs: usize, callers: usize) -> Result<()> {
     let backend = over_redis(redis).await?;
     let _relay = relay(&backend);
-    process::ready().await?;
+    muster_bench_kit::ready().await?;
     create(&backend, jobs, callers).await?;
     println!("done");
     // The relay has to publish the last ones, so it stays until it is killed.

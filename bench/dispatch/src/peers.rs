@@ -8,8 +8,8 @@ use muster_redis::{Link, cmd};
 use tokio::process::Command;
 
 use crate::ours;
-use crate::process::Process;
-use crate::server::Redis;
+use muster_bench_kit::Process;
+use muster_bench_kit::Redis;
 
 /// How Celery's worker runs tasks.
 #[derive(Clone, Copy, Debug)]

@@ -5,9 +5,9 @@ use muster_embedded::Durability;
 use muster_redis::{Link, cmd};
 
 use crate::peers::{self, Pool};
-use crate::process::Process;
-use crate::server::Redis;
 use crate::{Figure, ours};
+use muster_bench_kit::Process;
+use muster_bench_kit::Redis;
 
 /// Calls at a time, and places of the worker.
 const CONCURRENCY: usize = 64;

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A program that is killed when this is dropped.
+#[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,

@@ -10,10 +10,12 @@ use tokio::process::Command;
 use crate::process::Process;
 
 /// The API key of our servers.
-pub const KEY: &str = "bench-dispatch-key";
+pub const KEY: &str = "bench-key";
 
 /// A Redis of one's own, with an append-only file that reaches the disk every second.
+#[derive(Debug)]
 pub struct Redis {
+    /// On 127.0.0.1.
     pub port: u16,
     // Ended before its directory goes.
     _process: Process,
@@ -21,6 +23,7 @@ pub struct Redis {
 }
 
 impl Redis {
+    /// Starts it and waits until it answers.
     pub async fn start() -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let port = free_port()?;
@@ -34,11 +37,13 @@ impl Redis {
         Ok(Self { port, _process: process, _dir: dir })
     }
 
+    /// Its address.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 }
 
+/// A port of 127.0.0.1 that nobody listens at.
 pub fn free_port() -> Result<u16> {
     let probe = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
     Ok(probe.local_addr()?.port())

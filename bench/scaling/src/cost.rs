@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
+use crate::Figure;
 use crate::monday::crowd;
-use crate::{Figure, server};
+use muster_bench_kit as kit;
 
 const BOTS: usize = 4;
 /// Long enough for what was measured to take over from what was reserved.
@@ -15,7 +16,7 @@ const SECONDS: u64 = 90;
 pub async fn measure() -> Result<Vec<Figure>> {
     let dir = tempfile::tempdir()?;
     let settings = [("MUSTER_WORKER__BOT_CPU", "0.25"), ("MUSTER_WORKER__BOT_MEMORY", "500MB")];
-    let (process, address) = server::muster("all", dir.path(), &settings).await?;
+    let (process, address) = kit::muster("all", dir.path(), &settings).await?;
     let http = crowd::client()?;
     let scenario = json!({
         "participants": [{"id": "ada", "name": "Ada", "speaks": [{"at": 1, "tone_hz": 440, "ms": 20_000, "every": 25}]}, {"id": "ben", "name": "Ben"}],

@@ -33,9 +33,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::ingest::disk;
-use crate::process::Process;
 use crate::serve::SECRET;
 use crate::{Figure, at, middle};
+use muster_bench_kit::Process;
 
 const RECEIVERS: usize = 10_000;
 /// So many of them hang, and as many are not there.

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::load::Measured;
-use crate::process::Process;
-use crate::server::Redis;
 use crate::{Figure, middle};
+use muster_bench_kit::Process;
+use muster_bench_kit::Redis;
 
 const ROUNDS: usize = 3;
 const SECONDS: f64 = 4.0;

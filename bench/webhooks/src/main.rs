@@ -8,21 +8,10 @@
 mod delivery;
 mod ingest;
 mod load;
-#[expect(dead_code, reason = "the bench of dispatch needs more of it")]
-#[path = "../../dispatch/src/process.rs"]
-mod process;
 mod serve;
-#[expect(dead_code, reason = "the bench of dispatch needs more of it")]
-#[path = "../../dispatch/src/server.rs"]
-mod server;
 
-use anyhow::{Context, Result, bail};
-
-/// One line of the result.
-pub struct Figure {
-    pub name: &'static str,
-    pub value: f64,
-}
+use anyhow::Result;
+use muster_bench_kit::{self as kit, Figure, wait};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,26 +25,18 @@ fn main() -> Result<()> {
     }
 }
 
-fn wait(work: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::runtime::Runtime::new().context("the async runtime")?.block_on(work)
-}
+/// What is measured, and whether it is if no part is named.
+const PARTS: [(&str, bool); 2] = [("ingest", true), ("delivery", true)];
 
 async fn measure(parts: &[&str]) -> Result<()> {
-    if let Some(unknown) = parts.iter().find(|part| !["ingest", "delivery"].contains(part)) {
-        bail!("no such part: {unknown}; there are ingest and delivery");
+    let mut figures: Vec<Figure> = Vec::new();
+    for part in kit::chosen(&PARTS, parts)? {
+        figures.extend(match part {
+            "ingest" => ingest::measure().await?,
+            _ => delivery::measure().await?,
+        });
     }
-    let wanted = |part| parts.is_empty() || parts.contains(&part);
-    let mut figures = Vec::new();
-    if wanted("ingest") {
-        figures.extend(ingest::measure().await?);
-    }
-    if wanted("delivery") {
-        figures.extend(delivery::measure().await?);
-    }
-    println!();
-    for Figure { name, value } in figures {
-        println!("bench {name} {value:.4}");
-    }
+    kit::print(&figures);
     Ok(())
 }
 

@@ -97,12 +97,7 @@ fn state(queue: Arc<dyn Queue>, dir: &Path) -> Result<ApiState> {
         retention: day,
         rejoin: true,
         engines: Arc::new(Engines::new(config.transcription.clone())),
-        scaling: Scaling::new(
-            backend.clone(),
-            config.autoscale.policy,
-            config.autoscale.actuator.as_str(),
-            config.worker.heartbeat,
-        ),
+        scaling: Scaling::new(backend.clone(), config.autoscale.policy, config.autoscale.actuator.as_str()),
         line: View::new(backend.clone()),
         rates: Arc::new(Rates::new(backend.tiers.clone())),
         door: Arc::new(Door {

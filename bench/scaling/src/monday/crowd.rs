@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::inbox::Inbox;
-use crate::server::KEY;
+use muster_bench_kit::KEY;
 
 /// Nothing becomes done for so long: something is stuck.
 const STUCK: Duration = Duration::from_secs(180);

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::crowd::{self, Crowd};
 use super::inbox::Inbox;
 use crate::Figure;
-use crate::server::{self, Redis};
+use muster_bench_kit::{self as kit, Redis};
 
 const BOTS: usize = 10_000;
 const WORKERS: usize = 3;
@@ -38,7 +38,7 @@ pub async fn ten_thousand() -> Result<Vec<Figure>> {
     let mut start = async |role: &str, name: String| -> Result<String> {
         let data = dir.path().join(name);
         std::fs::create_dir_all(&data)?;
-        let (process, address) = server::muster(role, &data, &settings).await?;
+        let (process, address) = kit::muster(role, &data, &settings).await?;
         processes.push(process);
         Ok(address)
     };

@@ -3,31 +3,38 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use muster_runtime::machine::Machine;
 use muster_runtime::measure;
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::crowd::{self, Crowd};
 use super::inbox::Inbox;
-use crate::{Figure, server};
+use crate::Figure;
+use muster_bench_kit as kit;
 
 const BOTS: usize = 200;
-/// In percent of the machine's memory: what `worker.memory_headroom` leaves by default.
+/// The first meetings are long enough for what a bot costs to be measured, in seconds; until it is, each is given what is declared.
+const LONG: (usize, u32) = (12, 120);
+/// The others, in seconds.
+const SHORT: u32 = 5;
+/// In percent of the memory of the machine or its control group: what `worker.memory_headroom` leaves by default.
 const HEADROOM: u64 = 15;
 
 pub async fn two_hundred() -> Result<Vec<Figure>> {
     let dir = tempfile::tempdir()?;
     // Slots are not to be what binds.
     let settings = [("MUSTER_WORKER__MAX_CONCURRENT_BOTS", "200"), ("MUSTER_HOOKS__ALLOW_PRIVATE", "127.0.0.0/8")];
-    let (process, address) = server::muster("all", dir.path(), &settings).await?;
+    let (process, address) = kit::muster("all", dir.path(), &settings).await?;
     let http = crowd::client()?;
     let mut inbox = Inbox::open().await?;
     let mut requests = Vec::with_capacity(BOTS);
     for number in 0..BOTS {
         let url = format!("http://{address}/sandbox/api/rooms/standup-{number}");
+        let seconds = if number < LONG.0 { LONG.1 } else { SHORT };
         let scenario = json!({
             "participants": [{"id": "ada", "name": "Ada", "speaks": [{"at": 1, "tone_hz": 440, "ms": 2000}]}],
-            "timeline": [{"at": 5, "do": "end"}],
+            "timeline": [{"at": seconds, "do": "end"}],
         });
         let answer = http.put(url).json(&scenario).send().await?;
         ensure!(answer.status().is_success(), "a room answered {}", answer.status());
@@ -46,20 +53,13 @@ pub async fn two_hundred() -> Result<Vec<Figure>> {
     let workers = crowd::get(&http, &format!("http://{address}/api/v1/workers")).await?;
     eprintln!("the worker at the end: {}", workers["workers"][0]);
     process.kill().await?;
-    let budget = total_memory()? / 100 * (100 - HEADROOM);
+    let budget = Machine::here().size().memory_bytes / 100 * (100 - HEADROOM);
     eprintln!("at most {} MB in {bots} processes, of {} MB for bots", bytes / 1_000_000, budget / 1_000_000);
     let share = bytes as f64 / budget as f64;
     Ok(vec![
         Figure { name: "monday_200_completed", value: completed as f64 },
         Figure { name: "monday_200_peak_memory_share", value: share },
     ])
-}
-
-fn total_memory() -> Result<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:")).context("no MemTotal")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
-    Ok(kib * 1024)
 }
 
 /// Looks twice a second at what everything below a process uses.
