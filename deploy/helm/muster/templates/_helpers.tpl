@@ -20,11 +20,14 @@ app.kubernetes.io/part-of: muster
 MUSTER_{{ . | replace "." "__" | upper }}
 {{- end }}
 
-{{/* The configuration that every role has: what the values set for workers, and `config`, which comes last. */}}
+{{/* The configuration that every role has: what the values set for workers, and `config`, which comes last. Of the memory of a pod,
+     15 % stay free (worker.memory_headroom), so bots are given the rest of what was asked for. */}}
 {{- define "muster.config" -}}
 {{- $workers := .Values.workers }}
 {{- $made := dict
   "worker.max_concurrent_bots" $workers.bots
+  "worker.bot_memory" (printf "%dMiB" (div (mul $workers.botMemoryMi 85) 100))
+  "worker.bot_cpu" (divf $workers.botCpuMilli 1000)
   "worker.drain_deadline" (printf "%ds" (int $workers.drainSeconds))
   "autoscale.min_workers" $workers.min
   "autoscale.max_workers" $workers.max

@@ -1,4 +1,7 @@
-//! Amazon ECS: the agent beside the task keeps its service from stopping it.
+//! Amazon ECS: the agent beside the task keeps its service from stopping it, and a task of an old deployment drains.
+
+#[cfg(feature = "aws")]
+mod deployment;
 
 use std::time::Duration;
 
@@ -17,17 +20,29 @@ const MINUTES: u64 = 60;
 pub(super) struct Ecs {
     state: Url,
     http: reqwest::Client,
+    /// None where the task cannot ask about itself.
+    #[cfg(feature = "aws")]
+    deployment: Option<deployment::Own>,
 }
 
 impl Ecs {
     /// None outside of ECS.
-    pub(super) fn from_environment() -> anyhow::Result<Option<Self>> {
-        variable("ECS_AGENT_URI").map(|agent| Self::new(&agent).context("ECS_AGENT_URI")).transpose()
+    pub(super) async fn from_environment() -> anyhow::Result<Option<Self>> {
+        let Some(agent) = variable("ECS_AGENT_URI") else { return Ok(None) };
+        let ecs = Self::new(&agent).context("ECS_AGENT_URI")?;
+        #[cfg(feature = "aws")]
+        let ecs = Self { deployment: own_deployment().await?, ..ecs };
+        Ok(Some(ecs))
     }
 
     pub(super) fn new(agent: &str) -> anyhow::Result<Self> {
         let state = Url::parse(&format!("{}/task-protection/v1/state", agent.trim_end_matches('/')))?;
-        Ok(Self { http: client(&state)?, state })
+        Ok(Self {
+            http: client(&state)?,
+            state,
+            #[cfg(feature = "aws")]
+            deployment: None,
+        })
     }
 }
 
@@ -39,6 +54,14 @@ impl Protection for Ecs {
 
     fn lasts(&self) -> Option<Duration> {
         Some(Duration::from_secs(MINUTES * 60))
+    }
+
+    #[cfg(feature = "aws")]
+    async fn recalled(&self) {
+        match &self.deployment {
+            Some(own) => own.replaced().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn tell(&self, bots: u32) -> anyhow::Result<()> {
@@ -57,4 +80,12 @@ impl Protection for Ecs {
         }
         Ok(())
     }
+}
+
+#[cfg(feature = "aws")]
+async fn own_deployment() -> anyhow::Result<Option<deployment::Own>> {
+    const METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
+    let Some(metadata) = variable(METADATA) else { return Ok(None) };
+    let config = muster_aws::AwsSettings::default().load(super::CALL).await;
+    deployment::Own::new(&metadata, aws_sdk_ecs::Client::new(&config)).context(METADATA).map(Some)
 }

@@ -78,7 +78,7 @@ pub async fn detect(config: &WorkerConfig) -> anyhow::Result<Vec<Arc<dyn Protect
     if !config.protect {
         return Ok(found);
     }
-    if let Some(ecs) = ecs::Ecs::from_environment()? {
+    if let Some(ecs) = ecs::Ecs::from_environment().await? {
         found.push(Arc::new(ecs));
     }
     if let Some(kubernetes) = kubernetes::Kubernetes::from_environment()? {
