@@ -93,9 +93,18 @@ impl Contender {
         let own = Policy { slots, max_workers: u32::MAX, idle_slots, ..Policy::default() };
         Self { name: preset.as_str(), policy: preset.policy(own), drains: preset != Preset::CpuOnly }
     }
+
+    /// The name of one that is no preset.
+    pub const CONFIGURED: &str = "configured";
+
+    /// A policy of one's own for hosts of so many slots; workers are as many as are asked for.
+    #[must_use]
+    pub fn configured(own: Policy, slots: u32) -> Self {
+        Self { name: Self::CONFIGURED, policy: Policy { slots, max_workers: u32::MAX, ..own }, drains: true }
+    }
 }
 
-/// The policies that are compared, the baseline first.
+/// The presets, the baseline first.
 #[must_use]
 pub fn contenders(slots: u32, peak: u64) -> [Contender; 4] {
     Preset::ALL.map(|preset| Contender::of(preset, slots, peak))

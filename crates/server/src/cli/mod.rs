@@ -10,7 +10,7 @@ pub mod migrate;
 pub mod webhooks;
 pub mod workers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -112,22 +112,27 @@ enum ConfigCommand {
 
 impl ConfigOptions {
     fn sources(&self) -> anyhow::Result<Sources> {
-        let file = match &self.config {
-            None => None,
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("the configuration file {} cannot be read", path.display()))?;
-                Some((path.clone(), text))
-            }
-        };
         let mut flags = Vec::new();
         flags.extend(self.listen.iter().map(|value| ("listen".to_owned(), value.clone())));
         flags.extend(self.data_dir.iter().map(|value| ("data_dir".to_owned(), value.clone())));
-        let env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Ok(Sources { file, env, flags })
+        Ok(Sources { flags, ..sources(self.config.as_deref())? })
     }
+}
+
+/// A file and the environment.
+fn sources(file: Option<&Path>) -> anyhow::Result<Sources> {
+    let file = match file {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("the configuration file {} cannot be read", path.display()))?;
+            Some((path.to_owned(), text))
+        }
+    };
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    Ok(Sources { file, env, flags: Vec::new() })
 }
 
 /// Runs the command and answers the exit code.

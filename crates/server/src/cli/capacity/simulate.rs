@@ -1,6 +1,7 @@
 //! `muster simulate`
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,11 +11,13 @@ use muster_fleet::simulate::{self, Contender, Outcome};
 use serde::Serialize;
 
 use super::{FleetArgs, ResultArgs, TraceArgs, page, progress};
+use crate::cli::sources;
+use crate::config::Config;
 
 /// `muster simulate`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  muster simulate                                   the built-in week of 10,000 meetings, every policy\n  muster simulate --meetings 100000 --html week.html\n  muster simulate --trace meetings.csv --policy guide --policy predictive --json\n\nPolicies: guide (the scaling guide's thresholds), idle-slots (the same, and a twentieth of the peak is always free),\npredictive (by need, with the schedule), cpu-only (known to be wrong, for comparison). What --json has is described\nin docs/capacity.md."
+    after_help = "Examples:\n  muster simulate                                   the built-in week of 10,000 meetings, every policy\n  muster simulate --meetings 100000 --html week.html\n  muster simulate --trace meetings.csv --policy guide --policy predictive --json\n  MUSTER_AUTOSCALE__ACTIVE_OUT=60 muster simulate --policy configured\n\nPolicies: guide (the scaling guide's thresholds), idle-slots (the same, and a twentieth of the peak is always free),\npredictive (by need, with the schedule), cpu-only (known to be wrong, for comparison), configured (what [autoscale] says,\nwith as many workers as it asks for). What --json has is described in docs/capacity.md."
 )]
 pub struct SimulateArgs {
     #[command(flatten)]
@@ -22,10 +25,18 @@ pub struct SimulateArgs {
     #[command(flatten)]
     fleet: FleetArgs,
     /// Only this policy; may be repeated [default: all of them]
-    #[arg(long = "policy", value_name = "NAME", value_parser = Preset::ALL.map(Preset::as_str))]
+    #[arg(long = "policy", value_name = "NAME", value_parser = names())]
     policies: Vec<String>,
+    /// Configuration file whose [autoscale] is tried, too
+    #[arg(long, env = "MUSTER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     result: ResultArgs,
+}
+
+/// What can be tried.
+fn names() -> Vec<&'static str> {
+    Preset::ALL.map(Preset::as_str).into_iter().chain([Contender::CONFIGURED]).collect()
 }
 
 /// What came of each policy.
@@ -57,19 +68,19 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn compare(args: &SimulateArgs) -> anyhow::Result<Compared> {
     let meetings = args.trace.read()?;
     let (trace, setup) = (&meetings.trace, args.fleet.setup(args.trace.seed)?);
+    let own = Config::load(&sources(args.config.as_deref())?)?.autoscale.policy;
+    let presets = simulate::contenders(setup.slots(), trace.peak());
+    let contenders = presets.into_iter().chain([Contender::configured(own, setup.slots())]);
     let is_wanted =
-        |preset: &Preset| args.policies.is_empty() || args.policies.iter().any(|name| name == preset.as_str());
-    let outcome = |preset| {
-        let contender = Contender::of(preset, setup.slots(), trace.peak());
-        simulate::run(trace, &setup, &contender, &mut progress(contender.name))
-    };
+        |contender: &Contender| args.policies.is_empty() || args.policies.iter().any(|name| name == contender.name);
+    let outcome = |contender: Contender| simulate::run(trace, &setup, &contender, &mut progress(contender.name));
     Ok(Compared {
         meetings: trace.meetings.len() as u64,
         peak_bots: trace.peak(),
         host: args.fleet.host.name.clone(),
         bots_per_host: setup.slots(),
         price: args.fleet.price(),
-        policies: Preset::ALL.into_iter().filter(is_wanted).map(outcome).collect(),
+        policies: contenders.filter(is_wanted).map(outcome).collect(),
         is_week: meetings.is_week,
         of: meetings.name,
     })

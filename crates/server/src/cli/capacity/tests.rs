@@ -101,8 +101,18 @@ fn a_week_is_planned_and_compared() {
                         if every 7 days are like these (--days says another number for a file)
                         0.1456 USD per bot and hour
     ");
-    let args =
-        Simulate::parse_from(["simulate", "--meetings", "2000", "--policy", "guide", "--policy", "predictive"]).args;
+    let args = Simulate::parse_from([
+        "simulate",
+        "--meetings",
+        "2000",
+        "--policy",
+        "guide",
+        "--policy",
+        "predictive",
+        "--policy",
+        "configured",
+    ])
+    .args;
     let compared = simulate::compare(&args).unwrap();
     insta::assert_snapshot!(simulate::table(&compared), @r"
     the built-in working week of 2000 meetings (seed 1): at most 56 at once, on c5.4xlarge with 16 bots each
