@@ -4,7 +4,7 @@ use anyhow::{Context, anyhow};
 use plotters::prelude::*;
 
 /// What a page puts its own colours in the place of: one for each line, then the grid.
-pub(super) const COLOURS: [&str; 4] = ["#0059A1", "#D25F01", "#008759", "#A03C81"];
+pub(super) const COLOURS: [&str; 5] = ["#0059A1", "#D25F01", "#008759", "#A03C81", "#6B5B00"];
 pub(super) const GRID: &str = "#E6E6E5";
 const SIZE: (u32, u32) = (960, 300);
 

@@ -17,7 +17,7 @@ th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--rule);w
 svg text{fill:var(--ink)}svg [stroke=\"#000000\"]{stroke:var(--ink)}svg [fill=\"#FFFFFF\"]{fill:var(--paper)}";
 
 /// On dark paper, what is drawn in each of the colours of plots.
-const ON_DARK: [&str; 4] = ["#6cb2f0", "#ff9d4d", "#4fd0a0", "#e08cc4"];
+const ON_DARK: [&str; 5] = ["#6cb2f0", "#ff9d4d", "#4fd0a0", "#e08cc4", "#D6C65A"];
 
 /// A wait that is drawn higher than this says nothing more: the meeting is missed.
 const MISSED_S: f64 = 300.0;

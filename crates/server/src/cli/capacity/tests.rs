@@ -1,5 +1,5 @@
 use clap::Parser;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::plan::{self, PlanArgs};
 use super::simulate::{self, SimulateArgs};
@@ -120,6 +120,7 @@ fn a_week_is_planned_and_compared() {
     policy       p50 wait   p99 wait  scheduled     ad hoc    longest     missed     killed host hours peak hosts       used    changes  reversals
     guide           0.0 s    238.8 s    237.4 s    239.7 s      240 s          0          0        277          5       30 %         83         12
     predictive      0.0 s      9.6 s      0.0 s     10.0 s       10 s          0          0        287          5       29 %         40          0
+    configured      0.0 s      9.7 s      0.0 s    115.0 s      119 s          0          0        276          5       30 %         77         11
 
     Waits are from when a bot was to be there until it was in its call, or until that was over if it never was; scheduled and ad hoc: p99.
     Missed: later than 5 minutes, or not at all. Killed: calls that ended with their worker.
@@ -128,6 +129,25 @@ fn a_week_is_planned_and_compared() {
     let answer: Value = serde_json::to_value(&compared).unwrap();
     assert_eq!(answer["policies"][1]["policy"], "predictive");
     assert_eq!(answer["policies"][0]["wait_by_percent_s"].as_array().map(Vec::len), Some(101));
+}
+
+#[test]
+fn what_is_configured_is_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("muster.toml");
+    std::fs::write(&file, "[autoscale]\npolicy = \"predictive\"\nslots_per_worker = 16\nmax_workers = 1\n").unwrap();
+    let flags = ["simulate", "--meetings", "300", "--policy", "predictive", "--policy", "configured", "--config"];
+    let args = Simulate::parse_from(flags.iter().copied().chain([file.to_str().unwrap()])).args;
+    let answer = serde_json::to_value(simulate::compare(&args).unwrap()).unwrap();
+    let [preset, own] = [0, 1].map(|place| &answer["policies"][place]);
+    assert_eq!(
+        (&own["policy"], &own["host_hours"]),
+        (&json!("configured"), &preset["host_hours"]),
+        "without its most workers"
+    );
+    std::fs::write(&file, "[autoscale]\nactive_out = 101\n").unwrap();
+    let error = format!("{:#}", simulate::compare(&args).unwrap_err());
+    assert!(error.contains("autoscale.active_out: expected a number from 0 to 100"), "{error}");
 }
 
 #[test]
@@ -165,7 +185,7 @@ fn pages_have_plots_and_no_scripts() {
     plan::run(&plan.args).unwrap();
     let simulate = Simulate::parse_from(["simulate", "--meetings", "300", "--html", &file("week.html")]);
     simulate::run(&simulate.args).unwrap();
-    for (name, plots) in [("plan.html", 3), ("week.html", 7)] {
+    for (name, plots) in [("plan.html", 3), ("week.html", 8)] {
         let page = std::fs::read_to_string(file(name)).unwrap();
         assert_eq!(page.matches("<svg").count(), plots, "{name}");
         assert!(!page.contains("<script") && !page.contains("src=") && page.contains("predictive"), "{name}");
