@@ -8,8 +8,13 @@ use sha2::{Digest, Sha256};
 
 /// The tenant of a fresh installation.
 pub const DEFAULT_TENANT: &str = "default";
-/// How much of a key is kept to recognise it by.
-const PREFIX_CHARS: usize = 8;
+/// What the name of a tenant has.
+pub const TENANT_NAME: &str = "1 to 64 letters, digits, - and _";
+const TENANT_CHARS: usize = 64;
+/// How much of a key is kept to recognise it by, at most: of a short one, a third.
+const PREFIX_CHARS: usize = 12;
+/// Hexadecimal digits of an id.
+const ID_CHARS: usize = 16;
 
 /// A new random key: 256 bits behind a recognisable prefix.
 pub fn generate() -> Result<String, getrandom::Error> {
@@ -24,6 +29,19 @@ pub fn hash(key: &str) -> String {
     Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether a tenant can be called so, here and in the configuration.
+#[must_use]
+pub fn is_tenant_name(name: &str) -> bool {
+    (1..=TENANT_CHARS).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+}
+
+/// What a key is called where it must not be said. Neither the key nor its hash can be told from it.
+#[must_use]
+pub fn id(key: &ApiKey) -> String {
+    format!("key_{}", &hash(&key.hash)[..ID_CHARS])
+}
+
 /// The record of a key.
 #[must_use]
 pub fn record(key: &str, tenant: TenantId, name: &str, now: Timestamp) -> ApiKey {
@@ -31,7 +49,7 @@ pub fn record(key: &str, tenant: TenantId, name: &str, now: Timestamp) -> ApiKey
         hash: hash(key),
         tenant,
         name: name.to_owned(),
-        prefix: key.chars().take(PREFIX_CHARS).collect(),
+        prefix: key.chars().take(PREFIX_CHARS.min(key.chars().count() / 3)).collect(),
         created_at: now,
     }
 }
@@ -44,5 +62,27 @@ mod tests {
     fn keys_differ_and_their_hash_is_sha256() {
         assert_ne!(generate().unwrap(), generate().unwrap());
         assert_eq!(hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_key_is_recognised_by_little_of_it() {
+        let record = |key: &str| record(key, TenantId::new("a"), "", Timestamp::from_millis(0));
+        let key = generate().unwrap();
+        assert_eq!(record(&key).prefix, key[..12]);
+        assert_eq!(record("password").prefix, "pa");
+        assert_eq!(record("ééé").prefix, "é");
+        assert_eq!(id(&record("abc")), "key_dfe7a23fefeea519", "made of the hash of the hash");
+        assert_ne!(id(&record("abc")), id(&record("abd")));
+    }
+
+    #[test]
+    fn tenants_have_names() {
+        let longest = "x".repeat(64);
+        for good in ["default", "Acme_2-eu", "7", &longest] {
+            assert!(is_tenant_name(good), "{good}");
+        }
+        for bad in ["", "a b", "a.b", "a/b", "é", "a\n", &format!("{longest}x")] {
+            assert!(!is_tenant_name(bad), "{bad}");
+        }
     }
 }

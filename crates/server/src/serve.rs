@@ -1,6 +1,7 @@
 //! `muster serve`: opens the backend, starts the parts of the role, and ends them in order.
 
 mod actuators;
+mod first_key;
 mod http;
 mod parts;
 mod secret;
@@ -12,8 +13,6 @@ use anyhow::Context;
 use muster_hooks::deliver::Sender;
 use muster_hooks::guard::Policy;
 use muster_platform::pack::Packs;
-use muster_session::TenantId;
-use muster_store::SessionStore;
 use object_store::ObjectStore;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -26,7 +25,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::inbound::{Door, Intake};
-use crate::keys;
 use crate::roles::autoscale::Scaling;
 use crate::roles::line::View;
 use crate::roles::{Backend, Role};
@@ -62,7 +60,7 @@ pub async fn serve(config: Config, role: Role, given_key: Option<String>) -> any
     raise_descriptors();
     let process = prepare(config, role, began).await?;
     let first_key = match role.does(Role::Api) {
-        true => ensure_key(process.backend.store.as_ref(), &process.backend.clock, given_key).await?,
+        true => first_key::ensure(&*process.backend.store, process.backend.clock.now(), given_key).await?,
         false => None,
     };
     let (listener, public_url) = listen(&process.config).await?;
@@ -198,25 +196,6 @@ fn api_state(process: &Process, public_url: &Url) -> anyhow::Result<ApiState> {
         runtimes: config.runtimes.clone(),
         shutdown: shutdown.clone(),
     })
-}
-
-/// A given key is made valid; a fresh installation without one gets one, which the caller shows once.
-async fn ensure_key(store: &dyn SessionStore, clock: &Clock, given: Option<String>) -> anyhow::Result<Option<String>> {
-    let tenant = TenantId::new(keys::DEFAULT_TENANT);
-    if let Some(key) = given {
-        anyhow::ensure!(key.len() >= 8, "MUSTER_API_KEY: expected at least 8 characters, got {}", key.len());
-        store
-            .put_key(&keys::record(&key, tenant, "MUSTER_API_KEY", clock.now()))
-            .await
-            .context("storing the API key")?;
-        return Ok(None);
-    }
-    if !store.keys().await.context("reading the API keys")?.is_empty() {
-        return Ok(None);
-    }
-    let key = keys::generate().context("making an API key")?;
-    store.put_key(&keys::record(&key, tenant, "first start", clock.now())).await.context("storing the API key")?;
-    Ok(Some(key))
 }
 
 fn load_packs(config: &Config) -> anyhow::Result<Packs> {

@@ -48,7 +48,7 @@ impl Caller {
 }
 
 /// Whoever runs this installation: a key of the tenant `default`, which the first start makes. Other tenants' keys are refused
-/// (403): workers are common to all of them.
+/// (403): workers are common to all of them, and so are keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operator;
 

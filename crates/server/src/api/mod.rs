@@ -8,6 +8,7 @@
 //! - `webhooks`: endpoints, ledger and inbox of a tenant.
 //! - `media_links`: signed links to stored objects.
 //! - `inbound`: webhooks that come in.
+//! - `keys`, `workers`, `fleet`, `scaling`, `dead_letters`: for the operator.
 //! - `probes`, `openapi`: for machines.
 //!
 //! Three things hold for every answer: it carries `x-request-id`, an error is `{"message"}`, and nothing of another
@@ -21,6 +22,7 @@ mod error;
 mod fields;
 mod fleet;
 mod inbound;
+mod keys;
 mod media_links;
 mod openapi;
 mod probes;
@@ -120,6 +122,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(scheduled::change, scheduled::remove))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::requeue))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::remove))
         .routes(routes!(workers::list))
         .routes(routes!(workers::costs))
         .routes(routes!(workers::drain))

@@ -5,6 +5,7 @@ pub mod capacity;
 pub mod dlq;
 pub mod doctor;
 pub mod fleet;
+pub mod keys;
 mod log;
 pub mod migrate;
 pub mod webhooks;
@@ -43,6 +44,8 @@ enum Command {
     Bots(bots::BotsArgs),
     /// Where webhooks go, what became of them, sending them again, and those that came in.
     Webhooks(webhooks::WebhooksArgs),
+    /// List, create and delete API keys: a tenant is made by making a key of it.
+    Keys(keys::KeysArgs),
     /// List the workers of a running fleet, and make one take no more bots.
     Workers(workers::WorkersArgs),
     /// How many workers there are and should be, and why; who has how many bots, and who waits in line.
@@ -147,6 +150,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Bots(args) => runtime()?.block_on(bots::run(args)),
         Command::Webhooks(args) => runtime()?.block_on(webhooks::run(args)),
+        Command::Keys(args) => runtime()?.block_on(keys::run(args)),
         Command::Workers(args) => runtime()?.block_on(workers::run(args)),
         Command::Fleet(args) => runtime()?.block_on(fleet::run(args)),
         Command::Dlq(args) => runtime()?.block_on(dlq::run(args)),

@@ -196,8 +196,9 @@ fn source(r: &mut Reader<'_>, name: &str) -> Option<Source> {
             return None;
         }
     };
-    let tenant = TenantId::new(tenant.unwrap_or_else(|| keys::DEFAULT_TENANT.to_owned()));
-    match Source::new(name, tenant, kind, &secrets, tolerance) {
+    let tenant = tenant.unwrap_or_else(|| keys::DEFAULT_TENANT.to_owned());
+    r.check_tenant(&format!("sources.{name}.tenant"), &tenant);
+    match Source::new(name, TenantId::new(tenant), kind, &secrets, tolerance) {
         Ok(source) => Some(source),
         Err(error) => {
             r.problem(format!("sources.{name}: {error}"));
@@ -284,6 +285,7 @@ pub(super) fn runtimes(r: &mut Reader<'_>, meetstream: bool, sources: &Sources) 
     r.document("tenants.NAME.runtime", "For the tenant NAME, instead of runtime.");
     let mut tenants = BTreeMap::new();
     for name in r.names_with("tenants", "runtime") {
+        r.check_tenant(&format!("tenants.{name}"), &name);
         match r.text_of(&["tenants", &name, "runtime"]).as_deref() {
             Some(FLEET) => drop(tenants.insert(TenantId::new(name), false)),
             Some(MEETSTREAM) => drop(tenants.insert(TenantId::new(name), true)),

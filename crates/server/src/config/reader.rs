@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::keys;
+
 /// Where values come from, weakest first. Tests fill it by hand; nothing here touches the process.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -233,11 +235,16 @@ impl<'a> Reader<'a> {
             self.given.keys().filter_map(|key| named(key, "tenants", section)).map(|(name, _)| name).collect();
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         for name in &names {
-            if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-                self.problem(format!("tenants.{name}: the name of a tenant has letters, digits, - and _ only"));
-            }
+            self.check_tenant(&format!("tenants.{name}"), name);
         }
         names
+    }
+
+    /// What is given at `key` names a tenant.
+    pub(super) fn check_tenant(&mut self, key: &str, name: &str) {
+        if !keys::is_tenant_name(name) {
+            self.problem(format!("{key}: the name of a tenant has {}", keys::TENANT_NAME));
+        }
     }
 
     /// The names for which `{table}.{name}.{key}` is given, in order.

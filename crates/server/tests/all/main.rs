@@ -15,6 +15,7 @@ mod fleet;
 mod harness;
 mod hybrid;
 mod inbound;
+mod keys;
 mod live;
 mod sdk;
 mod tiers;

@@ -312,5 +312,6 @@ pub async fn keys_are_kept_by_hash(fixture: &dyn Fixture) {
     assert_eq!(store.key_by_hash("3").await.expect("get"), None);
     assert!(store.delete_key("2").await.expect("delete"));
     assert!(!store.delete_key("2").await.expect("delete"));
+    assert_eq!(store.key_by_hash("2").await.expect("get"), None, "though it was asked for before");
     assert_eq!(store.keys().await.expect("keys"), [newer]);
 }

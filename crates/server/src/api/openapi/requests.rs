@@ -211,6 +211,17 @@ pub(crate) struct Replay {
     sequence: Option<u32>,
 }
 
+/// A key of a tenant.
+#[derive(ToSchema)]
+pub(crate) struct CreateKey {
+    /// Letters, digits, `-` and `_`. A tenant is there from its first key on.
+    #[schema(min_length = 1, max_length = 64)]
+    tenant: String,
+    /// For people: who has it, and where.
+    #[schema(min_length = 1, max_length = 100)]
+    name: Option<String>,
+}
+
 /// An address for the webhooks of every bot.
 #[derive(ToSchema)]
 pub(crate) struct CreateEndpoint {

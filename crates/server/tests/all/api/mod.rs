@@ -5,6 +5,7 @@ mod artifacts;
 mod create;
 mod errors;
 mod harness;
+mod keys;
 mod ledger;
 mod lifecycle;
 mod limits;
