@@ -148,8 +148,9 @@ impl From<NotAdmitted> for ApiError {
     fn from(error: NotAdmitted) -> Self {
         match error {
             NotAdmitted::Concurrency { limit, retry_after } => {
-                let message =
-                    format!("concurrency: you may have {limit} bots at a time, and have them; try again later");
+                let message = format!(
+                    "concurrency: you may have {limit} bots at a time, with those that wait, and have as many; try again later"
+                );
                 Self::too_many(message, retry_after)
             }
             NotAdmitted::Waiting { limit, retry_after } => {

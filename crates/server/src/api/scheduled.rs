@@ -19,7 +19,7 @@ use super::fields::{Fields, Problems};
 use super::openapi::requests::ChangeScheduled;
 use super::query::Query;
 use super::state::ApiState;
-use crate::config::Beyond;
+use crate::roles::admit::Own;
 use crate::roles::nudge::News;
 
 const LIMIT: u32 = 100;
@@ -167,7 +167,7 @@ async fn rewrite(
     edit: impl Fn(&mut Session, Timestamp, bool) -> Result<Outcome, ApiError>,
 ) -> Result<(), ApiError> {
     let (tenant, bot, backend) = (session.tenant.clone(), session.id, state.backend());
-    let (tier, mut hold) = (backend.tiers.of(&tenant), false);
+    let mut hold = false;
     for _ in 0..CONFLICT_RETRIES {
         if session.state != At::Scheduled {
             return Err(on_its_way());
@@ -176,8 +176,8 @@ async fn rewrite(
         let outcome = edit(&mut session, now, hold)?;
         let mut commit = backend.commit_of(false, session, outcome, now).await?;
         if commit.place != PlaceChange::Keep {
-            let at_once = state.line.ask(|standing, _| standing.at_once(&tenant, &backend.tiers)).await?;
-            commit.place = PlaceChange::Take { limit: Some(at_once) };
+            let own = Own::ask(&state.line, &tenant).await?;
+            commit.place = PlaceChange::Take { limit: Some(own.at_once) };
         }
         let (news, place) = (News::of(&commit), commit.place);
         match state.store.commit(commit).await {
@@ -188,13 +188,13 @@ async fn rewrite(
                 }
                 return Ok(());
             }
-            Err(StoreError::Full { taken })
-                if tier.beyond == Beyond::Refuse && tier.concurrency.is_some_and(|limit| taken >= limit) =>
-            {
-                return Err(StoreError::Full { taken }.into());
-            }
             Err(error @ (StoreError::Conflict | StoreError::Full { .. })) => {
-                hold |= matches!(error, StoreError::Full { .. });
+                if let StoreError::Full { taken } = error {
+                    if let Some(refused) = Own::ask(&state.line, &tenant).await?.refusal(taken) {
+                        return Err(refused.into());
+                    }
+                    hold = true;
+                }
                 session = state.store.get_owned(&tenant, bot).await?.ok_or_else(on_its_way)?;
             }
             Err(StoreError::Missing) => return Err(on_its_way()),

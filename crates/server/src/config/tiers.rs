@@ -26,7 +26,7 @@ pub enum Beyond {
     /// It waits in line.
     #[default]
     Queue,
-    /// It is refused: 429.
+    /// It is refused: 429. Those that wait, for room in the fleet or as they were scheduled, are of that number.
     Refuse,
 }
 
@@ -100,7 +100,7 @@ impl Tiers {
             *CONCURRENCY.end(),
             "Most bots that a tenant has at a time, in calls and on their way; 0 for as many as the fleet has.",
         );
-        let beyond = r.choice("limits.beyond", &BEYOND, "What becomes of more: `queue` lets them wait in line, `refuse` answers 429 with Retry-After. Bots that are scheduled always wait.");
+        let beyond = r.choice("limits.beyond", &BEYOND, "What becomes of more: `queue` lets them wait in line, `refuse` answers 429 with Retry-After, and counts bots that wait for room in the fleet. Bots that are scheduled always wait.");
         let weight = r.integer("limits.weight", 1, 1, *WEIGHT.end(), "A tenant's part of the fleet when all together want more than there is: one with 3 gets three times as much as one with 1.");
         let requests = r.integer("limits.requests_per_minute", REQUESTS_DEFAULT, 0, *REQUESTS.end(), "Most requests of a tenant in a minute to each process of the API; more are answered 429 with Retry-After. 0 for any number.");
         let waiting = r.integer(

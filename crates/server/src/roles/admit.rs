@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use muster_fleet::fair::eta;
-use muster_session::{NewSession, Session};
+use muster_fleet::learned::Learned;
+use muster_session::{NewSession, Session, TenantId};
 use muster_store::{Commit, CreateGuard, Created, PlaceChange, StoreError};
 
-use super::line::View;
+use super::line::{Standing, View};
 use super::nudge::News;
-use crate::config::Beyond;
+use crate::config::{Beyond, Tier};
 
 /// The shortest and the longest time after which somebody who is refused is told to try again.
 const SOON: Duration = Duration::from_secs(1);
@@ -17,8 +18,8 @@ const LATE: Duration = Duration::from_secs(3_600);
 /// Why a bot is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAdmitted {
-    /// Its tenant has as many as it may have, and wants no line.
-    #[error("all {limit} bots that may run at a time do")]
+    /// Its tenant has as many as it may have, with those that wait, and wants no line.
+    #[error("{limit} bots run or wait in line, which is as many as may")]
     Concurrency {
         /// How many that are.
         limit: u64,
@@ -38,52 +39,82 @@ pub enum NotAdmitted {
     Store(#[from] StoreError),
 }
 
-/// What is known of its tenant when a bot is asked for.
-struct Own {
-    at_once: u64,
+/// What is known of its tenant when a bot is to set out.
+#[derive(Clone, Copy, Debug)]
+pub struct Own {
+    tier: Tier,
+    /// Most places that it may have taken so that one more bot can be sent at once.
+    pub at_once: u64,
     held: u64,
     stay: Duration,
     capacity: u64,
+}
+
+impl Own {
+    /// As the view has it.
+    pub async fn ask(view: &View, tenant: &TenantId) -> Result<Self, StoreError> {
+        let tiers = &view.backend().tiers;
+        let own = |standing: &Standing, learned: &Learned| Self {
+            tier: tiers.of(tenant),
+            at_once: standing.at_once(tenant, tiers),
+            held: standing.own(tenant, tiers).held,
+            stay: learned.stay(),
+            capacity: standing.line.capacity,
+        };
+        view.ask(own).await
+    }
+
+    /// Why another bot may not even wait, now that the store found no place for it beside the `taken` ones: the tenant wants no
+    /// line, and has as many as it may have at a time, with those that wait. How many these are may be a second old.
+    #[must_use]
+    pub fn refusal(&self, taken: u64) -> Option<NotAdmitted> {
+        let limit = self.tier.concurrency.filter(|_| self.tier.beyond == Beyond::Refuse)?;
+        // So many calls have to end before the one whose place is wanted.
+        let ahead = taken.saturating_add(self.held).checked_sub(limit)?;
+        Some(NotAdmitted::Concurrency { limit, retry_after: later(ahead, taken, self.stay) })
+    }
+
+    fn is_long(&self) -> bool {
+        self.held >= self.tier.max_waiting
+    }
+
+    fn too_long(&self) -> NotAdmitted {
+        let places = self.tier.concurrency.map_or(self.capacity, |limit| limit.min(self.capacity));
+        NotAdmitted::Waiting { limit: self.tier.max_waiting, retry_after: later(0, places, self.stay) }
+    }
+}
+
+/// When it may be worth another try.
+fn later(ahead: u64, places: u64, stay: Duration) -> Duration {
+    eta(ahead, places, stay).clamp(SOON, LATE)
 }
 
 /// Makes a session. Nobody has more places than its tenant may, however many ask at once; whether there is one is found by the
 /// write itself.
 pub async fn create(view: &View, new: NewSession, guard: CreateGuard) -> Result<Created, NotAdmitted> {
     let backend = view.backend();
-    let (now, tier) = (backend.clock.now(), backend.tiers.of(&new.tenant));
-    let tenant = new.tenant.clone();
+    let now = backend.clock.now();
     let (session, outcome) = Session::create(new.clone(), now);
     let mut commit = backend.commit_of(false, session, outcome, now).await?;
     if commit.place == PlaceChange::Keep {
         return Ok(make(view, commit, guard).await?);
     }
-    let own = view
-        .ask(|standing, learned| Own {
-            at_once: standing.at_once(&tenant, &backend.tiers),
-            held: standing.own(&tenant, &backend.tiers).held,
-            stay: learned.stay(),
-            capacity: standing.line.capacity,
-        })
-        .await?;
-    let is_long = own.held >= tier.max_waiting;
+    let own = Own::ask(view, &new.tenant).await?;
     // Who is going to be refused may have been here before: the store looks for that first.
-    if own.at_once > 0 || is_long || tier.beyond == Beyond::Refuse {
+    if own.at_once > 0 || own.is_long() || own.tier.beyond == Beyond::Refuse {
         commit.place = PlaceChange::Take { limit: Some(own.at_once) };
         match make(view, commit, guard.clone()).await {
             Err(StoreError::Full { taken }) => {
-                let limit = tier.concurrency.filter(|limit| tier.beyond == Beyond::Refuse && taken >= *limit);
-                if let Some(limit) = limit {
-                    let retry_after = eta(own.held, limit, own.stay).clamp(SOON, LATE);
-                    return Err(NotAdmitted::Concurrency { limit, retry_after });
+                // Others that were asked for meanwhile may wait by now.
+                if let Some(refused) = Own::ask(view, &new.tenant).await?.refusal(taken) {
+                    return Err(refused);
                 }
             }
             made => return Ok(made?),
         }
     }
-    if is_long {
-        let retry_after =
-            eta(0, tier.concurrency.map_or(own.capacity, |limit| limit.min(own.capacity)), own.stay).clamp(SOON, LATE);
-        return Err(NotAdmitted::Waiting { limit: tier.max_waiting, retry_after });
+    if own.is_long() {
+        return Err(own.too_long());
     }
     let (session, outcome) = Session::create_held(new, now);
     let commit = backend.commit_of(false, session, outcome, now).await?;

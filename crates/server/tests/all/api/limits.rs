@@ -8,7 +8,7 @@ use muster_server::roles::control::{self, Schedule};
 use muster_session::{BotId, EndReason, TenantId};
 use serde_json::{Value, json};
 
-use super::harness::{Api, MEET, OPERATOR_KEY};
+use super::harness::{Api, MEET, OPERATOR_KEY, OTHER_KEY};
 
 const LATER: &str = "2026-09-21T18:00:00.000Z";
 
@@ -75,8 +75,7 @@ async fn who_wants_no_line_is_refused_and_told_when_to_try_again() {
     let body = json!({"meeting_link": MEET});
     let first = api.create_with_key("once", &body).await.expect(201);
     let refused = api.create(&body).await;
-    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
-    assert!((1..=3_600).contains(&wait), "{wait}");
+    assert_eq!(refused.headers["retry-after"], "1800", "as long as a call is thought to take");
     let message = refused.refusal(429);
     assert!(message.contains("concurrency") && message.contains(" 1 bots"), "{message}");
     // What was answered is answered again.
@@ -85,14 +84,59 @@ async fn who_wants_no_line_is_refused_and_told_when_to_try_again() {
     let later = api.bot_with(json!({"join_at": LATER})).await;
     let path = format!("/api/v1/calendar/scheduled_bots/{later}");
     let now = json!({"scheduled_join_time": "2020-01-01T00:00:00Z"});
-    let message = api.with_body(Method::PATCH, &path, &now).await.refusal(429);
-    assert!(message.contains("All 1 bots"), "{message}");
+    let refused = api.with_body(Method::PATCH, &path, &now).await;
+    assert_eq!(refused.headers["retry-after"], "1800", "as for a create");
+    let message = refused.refusal(429);
+    assert!(message.contains("concurrency") && message.contains(" 1 bots"), "{message}");
     assert_eq!(detail(&api, later).await["join_at"], LATER, "nothing was changed");
     let first = first["bot_id"].as_str().unwrap().parse().unwrap();
     api.record(first).await;
     api.end(first, EndReason::HostEnded).await;
     api.with_body(Method::PATCH, &path, &now).await.expect(200);
     assert!(sent(&api).await.contains(&later));
+    assert_eq!(api.create(&body).await.status, 429);
+}
+
+/// Where the fleet is full and not the tenant, a bot waits for the fleet; but no more than the tenant may have.
+#[tokio::test]
+async fn who_wants_no_line_has_no_more_in_it_than_its_limit() {
+    const HALF: u64 = muster_fleet::fair::AHEAD / 2;
+    let api = start(Tier { beyond: Beyond::Refuse, ..tier(12) }).await;
+    let body = json!({"meeting_link": MEET});
+    // There is no worker. The other tenant wants more than may be on its way to one, of which each has half.
+    let (auth, text) = (format!("Token {OTHER_KEY}"), body.to_string());
+    for _ in 0..=muster_fleet::fair::AHEAD {
+        let headers = [("authorization", auth.as_str())];
+        api.call(Method::POST, "/api/v1/bots/create_bot", &headers, text.clone()).await.expect(201);
+    }
+    let later = api.bot_with(json!({"join_at": LATER})).await;
+    let mut bots = Vec::new();
+    for _ in 0..11 {
+        bots.push(api.bot().await);
+    }
+    let last = api.create_with_key("once", &body).await.expect(201);
+    let own = async || {
+        let loads = api.state.store.loads().await.unwrap();
+        loads.iter().find(|load| load.tenant.as_str() == "first").map(|load| (load.taken, load.held)).unwrap()
+    };
+    assert_eq!(own().await, (HALF, 12 - HALF), "they wait for the fleet");
+    for _ in 0..2 {
+        let refused = api.create(&body).await;
+        assert_eq!(refused.headers["retry-after"], "225", "the eighth part of 1,800 s: the next of its own to end");
+        let message = refused.refusal(429);
+        assert!(message.contains("concurrency") && message.contains(" 12 bots"), "{message}");
+    }
+    assert_eq!(api.create_with_key("once", &body).await.expect(507)["bot_id"], last["bot_id"]);
+    let path = format!("/api/v1/calendar/scheduled_bots/{later}");
+    let now = json!({"scheduled_join_time": "2020-01-01T00:00:00Z"});
+    let refused = api.with_body(Method::PATCH, &path, &now).await;
+    assert_eq!((refused.status, &refused.headers["retry-after"]), (429, &"225".parse().unwrap()));
+    assert_eq!(own().await, (HALF, 12 - HALF), "nothing was added");
+    // One ends, and there is room in line for one more.
+    api.record(bots[0]).await;
+    api.end(bots[0], EndReason::HostEnded).await;
+    api.with_body(Method::PATCH, &path, &now).await.expect(200);
+    assert!(api.session(later).await.held);
     assert_eq!(api.create(&body).await.status, 429);
 }
 
