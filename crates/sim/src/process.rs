@@ -116,6 +116,7 @@ impl Process {
             profile_root: "/nowhere".into(),
             shared: true,
             machine: None,
+            alone: false,
             protections: Vec::new(),
             began: Instant::now(),
         };

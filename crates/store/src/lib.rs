@@ -41,4 +41,4 @@ pub use endpoint::{Disabled, Endpoint, EndpointSecret, addresses};
 pub use inbox::{InboxCount, InboxEntry, InboxOutcome, InboxPage, InboxQuery};
 pub use places::{Document, PlaceChange, TenantLoad};
 pub use redis::RedisStore;
-pub use worker::{KnownWorker, WorkerRecord};
+pub use worker::{Ending, KnownWorker, WorkerRecord};

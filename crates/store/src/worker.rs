@@ -43,6 +43,9 @@ pub struct WorkerRecord {
     /// Its bots are simulated: they attend sandbox meetings only, without a browser.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub simulated: bool,
+    /// What becomes of it once it was drained.
+    #[serde(default, skip_serializing_if = "Ending::is_default")]
+    pub ending: Ending,
     /// When it began.
     pub started_at: Timestamp,
     /// When it said this.
@@ -50,6 +53,25 @@ pub struct WorkerRecord {
     /// From one word of it to the next, in milliseconds; none of a release before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beat_ms: Option<u64>,
+}
+
+/// What becomes of a worker that was asked to take no more bots, once its last one is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It stays until it is stopped. So do all of a release before.
+    #[default]
+    Stays,
+    /// It ends by itself, and nobody replaces it.
+    Ends,
+    /// It ends by itself, and whoever runs it replaces it, unless fewer were asked for.
+    Replaced,
+}
+
+impl Ending {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl WorkerRecord {

@@ -294,24 +294,24 @@ impl<'a> Fleet<'a> {
             let worker = self.workers.launch(self.now);
             self.events.push(Reverse((self.now + self.setup.launch, Event::Ready(worker))));
         }
-        for _ in wanted..there {
-            self.retire_one();
-        }
+        self.retire(there.saturating_sub(wanted));
         self.move_on();
         self.events.push(Reverse((self.now + self.setup.every, Event::Tick)));
     }
 
-    fn retire_one(&mut self) {
-        if self.contender.drains {
-            if let Some(worker) = self.workers.least_busy() {
+    fn retire(&mut self, count: u32) {
+        if count > 0 && self.contender.drains {
+            for worker in self.workers.least_busy(count) {
                 self.workers.drain(worker, self.now);
             }
             return;
         }
-        let Some(worker) = self.workers.oldest() else { return };
-        for bot in self.workers.drain(worker, self.now) {
-            self.notes.killed += 1;
-            self.leave(bot);
+        for _ in 0..count {
+            let Some(worker) = self.workers.oldest() else { return };
+            for bot in self.workers.drain(worker, self.now) {
+                self.notes.killed += 1;
+                self.leave(bot);
+            }
         }
     }
 }

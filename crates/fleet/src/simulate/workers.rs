@@ -8,7 +8,7 @@ use muster_session::Timestamp;
 
 use super::Setup;
 use crate::admission::Admission;
-use crate::scaling::WorkerSignal;
+use crate::scaling::{WorkerSignal, least_busy};
 
 pub(super) type WorkerNumber = u32;
 pub(super) type BotNumber = u32;
@@ -142,11 +142,11 @@ impl Workers {
         }
     }
 
-    /// The one that a scaler which knows of calls lets go: that with the fewest bots, and of these the youngest.
-    pub(super) fn least_busy(&self) -> Option<WorkerNumber> {
-        let rank = |number: WorkerNumber, worker: &Worker| (worker.bots.len(), Reverse(number));
+    /// Those that a scaler which knows of calls lets go. All are alike here: of those as busy, the youngest.
+    pub(super) fn least_busy(&self, count: u32) -> Vec<WorkerNumber> {
         let staying = self.all.iter().filter(|(_, worker)| !worker.draining);
-        staying.min_by_key(|(number, worker)| rank(**number, worker)).map(|(number, _)| *number)
+        let bots = |worker: &Worker| u32::try_from(worker.bots.len()).unwrap_or(u32::MAX);
+        least_busy(staying.map(|(number, worker)| (*number, bots(worker), Reverse(*number))), count as usize)
     }
 
     /// The one that goes first by the rules of those who know nothing of calls.

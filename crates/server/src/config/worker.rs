@@ -62,7 +62,7 @@ impl WorkerConfig {
             bot_memory: r.size("worker.bot_memory", "1.5GB", "16MB", "1TB", "Memory that is held for a bot until it was measured, or enough of its kind were."),
             bot_cpu_millis: r.millis("worker.bot_cpu", 1_000, [10, 64_000], "Cores that are held for a bot until it was measured, or enough of its kind were."),
             bot_memory_limit: r.size("worker.bot_memory_limit", "3GB", "32MB", "1TB", "A bot that uses more memory is ended (over_budget); its recording is kept."),
-            exit_when_idle: r.duration_or_never("worker.exit_when_idle", ["1s", "7d"], "For `muster serve worker` as a job of Kubernetes and the like: without a bot for so long, it ends with status 0."),
+            exit_when_idle: r.duration_or_never("worker.exit_when_idle", ["1s", "7d"], "For `muster serve worker` as a job of Kubernetes and the like: without a bot for so long, it ends with status 0 if more workers take bots than control wants (autoscale.min_workers stay)."),
             protect: r.choice("worker.protection", &["auto", "off"], "`auto`: while it has bots, ECS, Kubernetes or EC2 Auto Scaling, whichever runs this process, is told to spare it.") == "auto",
             instance_id: r.text_opt("worker.instance_id", "For EC2 Auto Scaling: the instance, where it cannot be asked who it is."),
             lease: r.duration("worker.lease", "30s", "2s", "10m", "How long a worker holds a session without renewing it. Where sessions are shared, its bots leave before that ends."),

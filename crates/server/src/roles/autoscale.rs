@@ -1,14 +1,16 @@
 //! How many workers there are to be, and who makes it so.
 //!
 //! The process that leads looks at the fleet ([`look`]), lets `muster_fleet::scaling` decide, keeps what was decided in the
-//! store ([`kept`]), so that whoever leads next goes on from there, and hands it to an actuator ([`actuators`]). Everybody else
-//! can see what is wanted ([`status`]): the API, and KEDA by [`keda`].
+//! store ([`kept`]), so that whoever leads next goes on from there, and hands it to an actuator ([`actuators`]). When there are to
+//! be fewer, workers with few bots drain ([`spare`]). Everybody else can see what is wanted ([`status`]): the API, and KEDA by
+//! [`keda`].
 
 pub mod actuators;
 mod adopt;
 pub mod keda;
 pub mod kept;
 pub mod look;
+pub mod spare;
 pub mod status;
 
 use std::sync::Arc;
@@ -96,7 +98,7 @@ impl Scaler {
         }
         let policy = within(*policy, &kept);
         let decision = policy.decide(&look.signals, kept.memory, now);
-        let change = take(&mut kept, &decision, look.alive(), now);
+        let change = take(&mut kept, &decision, &look, &policy, now);
         if let Some(change) = &change {
             let (from, to, reason) = (change.from, change.to, &change.detail);
             tracing::info!(from, to, reason, actuator = self.scaling.actuator, "another number of workers is wanted");
@@ -107,6 +109,8 @@ impl Scaler {
         }
         let there = count.context("the workers that were asked for could not be read")?;
         self.act(&mut kept, there, &decision, &look).await?;
+        let seen = look.signals.workers.as_ref().map(|_| look.workers.as_slice());
+        spare::drain(backend, &mut kept, self.actuator.fewer(), seen).await?;
         self.publish(&kept, &look, now).await
     }
 
@@ -146,14 +150,17 @@ fn within(policy: Policy, kept: &Kept) -> Policy {
 }
 
 /// Notes a decision; answers what it changes.
-fn take(kept: &mut Kept, decision: &Decision, alive: Option<u32>, now: Timestamp) -> Option<Change> {
+fn take(kept: &mut Kept, decision: &Decision, look: &Look, policy: &Policy, now: Timestamp) -> Option<Change> {
+    let alive = look.alive();
     let from = kept.memory.desired.or(alive);
     kept.memory = decision.memory;
     kept.tell(decision, now);
     let from = from.filter(|from| *from != decision.desired)?;
     let change = Change::new(from, decision, now);
     kept.applied = false;
-    let missing = decision.desired.saturating_sub(alive.unwrap_or(from));
+    spare::note(kept, from, decision.desired, alive);
+    let held = if policy.counts_draining { look.draining() } else { 0 };
+    let missing = decision.desired.saturating_sub(alive.unwrap_or(from) + held);
     kept.expected = if decision.desired > from { missing } else { kept.expected.min(missing) };
     kept.note(change.clone());
     Some(change)

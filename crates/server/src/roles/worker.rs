@@ -25,6 +25,7 @@ use muster_platform::pack::Packs;
 use muster_runtime::machine::Machine;
 use muster_session::WorkerId;
 use muster_session::job::Topic;
+use muster_store::Ending;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +77,8 @@ pub struct WorkerSetup {
     pub shared: bool,
     /// What bots may use; none in a simulation, where slots are all that counts.
     pub machine: Option<Machine>,
+    /// Its process does nothing else, and may end when it does.
+    pub alone: bool,
     /// Who is told while there are bots.
     pub protections: Vec<Arc<dyn Protection>>,
     /// When its process began.
@@ -102,6 +105,17 @@ impl Worker {
             biased;
             () = self.shutdown.drained() => {}
             () = self.asked.cancelled() => {}
+        }
+    }
+
+    /// What becomes of it once it was drained.
+    fn ending(&self) -> Ending {
+        if self.setup.config.exit_when_idle.is_some() {
+            Ending::Ends
+        } else if self.setup.alone && self.protections.replace() {
+            Ending::Replaced
+        } else {
+            Ending::Stays
         }
     }
 
@@ -141,7 +155,7 @@ pub async fn run(backend: Backend, setup: WorkerSetup, shutdown: Shutdown) -> an
     });
     worker.announce();
     let mut bots = JoinSet::new();
-    {
+    let by_itself = {
         let attending = worker.attend();
         tokio::pin!(attending);
         tokio::select! {
@@ -149,13 +163,16 @@ pub async fn run(backend: Backend, setup: WorkerSetup, shutdown: Shutdown) -> an
             () = receive(&worker, &mut bots) => {}
             () = &mut attending => {}
         }
-        drain::run(&worker, &mut bots, attending).await;
-    }
+        drain::run(&worker, &mut bots, attending).await
+    };
     if tokio::time::timeout(LAST_WORDS, costs::share(&worker.backend, &worker.room)).await.is_err() {
         tracing::warn!("the last of what bots cost was not written down in time");
     }
     worker.protections.end().await;
     registry::leave(&worker.backend, &worker.setup).await;
+    if by_itself && worker.ending() == Ending::Replaced {
+        worker.protections.give_back().await;
+    }
     Ok(())
 }
 

@@ -11,6 +11,9 @@ use crate::roles::autoscale::actuators::{Actuator, Nobody, ProcessActuator, Publ
 #[cfg(feature = "aws")]
 use crate::roles::autoscale::actuators::{AsgActuator, Cloudwatch, EcsActuator};
 
+/// What workers of `actuator = "process"` have if nothing else is said.
+const EXIT_WHEN_IDLE: &str = "5m";
+
 pub(super) async fn actuator(config: &Config, backend: &Backend) -> anyhow::Result<Box<dyn Actuator>> {
     Ok(match &config.autoscale.actuator {
         ActuatorConfig::None => Box::new(Nobody { tell: false }),
@@ -40,6 +43,7 @@ fn setup(config: &Config, process: &ProcessConfig, backend: &Backend) -> anyhow:
     Ok(ProcessSetup {
         program: std::env::current_exe().context("the path of this program")?,
         config: ProcessConfig { config: file, ..process.clone() },
+        exit_when_idle: config.worker.exit_when_idle.is_none().then_some(EXIT_WHEN_IDLE),
         workers_dir: config.data_dir.join("workers"),
         store: Arc::clone(&backend.store),
     })

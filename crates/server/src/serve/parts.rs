@@ -203,6 +203,7 @@ pub(super) async fn worker(supervisor: &mut Supervisor, process: &Process) -> an
         profile_root: state_dir,
         shared: config.is_shared(),
         machine: Some(machine),
+        alone: process.role == roles::Role::Worker,
         protections: roles::worker::protection::detect(&config.worker).await?,
         began: process.began,
     };

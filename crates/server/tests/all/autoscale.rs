@@ -110,6 +110,33 @@ async fn a_burst_makes_the_fleet_larger_and_its_end_makes_it_smaller() {
     assert_eq!(ids.len(), 1, "the others have signed off");
 }
 
+/// Ends when a test does, whichever way: it is nobody's child.
+struct Stray(u32);
+
+impl Drop for Stray {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.0).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Workers of a `control` that died go when the next one needs fewer.
+#[tokio::test]
+async fn workers_of_an_earlier_run_are_let_go_by_the_next() {
+    let Some(shared) = Shared::redis() else { return };
+    let config = CONFIG.replace("[autoscale]\n", "[autoscale]\nmin_workers = 2\n");
+    let api = shared.process_with("api", "api", &config);
+    let mut control = shared.process_with("control", "control", &config);
+    until(&api, "two workers", |fleet| fleet["workers"] == 2).await;
+    let _strays: Vec<Stray> = descendants(control.id()).into_iter().map(Stray).collect();
+    control.kill_9();
+    let next = shared.process_with("control", "control", &config.replace("min_workers = 2", "min_workers = 0"));
+    let gone = until(&api, "their end", |fleet| fleet["workers"] == 0 && fleet["workers_draining"] == 0).await;
+    assert_eq!(changes(&gone).last().map(|change| change.2), Some(0), "{gone:#}");
+    assert_eq!(workers(&next), 0, "none was started");
+}
+
 /// Without a worker, KEDA hears of the first bot before it would ask again; of one whose time comes, too.
 #[tokio::test]
 async fn keda_hears_at_once_that_something_waits() {

@@ -187,13 +187,19 @@ async fn a_drain_waits_for_calls_until_its_deadline() {
     assert_eq!(stopped(&seen)["reason"], "worker_shutdown");
 }
 
-/// A worker of a job ends by itself: when it had nothing to do, and after it was drained.
+/// No worker is needed for nothing, and fewer are decided on at once, on a machine whose cores others use as well.
+const CONTROL: &str = "lease = \"3s\"\n[autoscale]\nmin_workers = 0\nevery = \"500ms\"\ncooldown = \"1s\"\ncpu_in = 99\ncpu_out = 100\nmemory_in = 99\nmemory_out = 100\n";
+
+/// A worker of a job ends by itself: when it had nothing to do and is not wanted, and after it was drained.
 #[tokio::test]
 async fn a_worker_without_a_bot_ends_if_it_is_to() {
     let Some(shared) = Shared::redis() else { return };
     let hook = Receiver::start().await;
     let api = shared.process("api", "api");
-    let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));
+    // Nobody has decided how many are wanted.
+    assert!(exited(start_worker(&shared, "worker-0", "simulated = true\nexit_when_idle = \"1s\"\n")).await.success());
+    let control = shared.process_with("control", "control", CONTROL);
+    let _hooks = shared.process("hooks", "hooks");
     // It finds its bot when it starts, so that it is idle after the call only.
     let link = meeting(&api, "short", "open").await;
     let bot = bot(&api, &hook, &link).await;
@@ -203,6 +209,7 @@ async fn a_worker_without_a_bot_ends_if_it_is_to() {
     assert_lawful(&hook.done(&bot).await);
     assert!(exited(worker).await.success());
     assert!(api.get("/api/v1/workers").await["workers"].as_array().unwrap().is_empty());
+    drop(control);
     let worker = start_worker(&shared, "worker-2", "simulated = true\nexit_when_idle = \"1h\"\n");
     let known = said(&api, "another worker", |all| all.len() == 1).await;
     let path = format!("/api/v1/workers/{}/drain", known[0]["worker_id"].as_str().unwrap());

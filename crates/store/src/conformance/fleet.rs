@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use super::Fixture;
 use super::samples::{assert_conflict, at};
-use crate::{Document, KnownWorker, WorkerRecord};
+use crate::{Document, Ending, KnownWorker, WorkerRecord};
 
 /// 13. One owner of a name leads at a time, until the time that was last asked for.
 pub async fn s13_one_owner_leads_at_a_time(fixture: &dyn Fixture) {
@@ -52,6 +52,7 @@ pub async fn s14_workers_are_known_by_their_beats(fixture: &dyn Fixture) {
         idle_since: (running == 0).then(|| at(seconds)),
         bots: json!({"cpu": running}),
         simulated: running > 1,
+        ending: if running > 1 { Ending::Replaced } else { Ending::Stays },
         started_at: at(0),
         seen_at: at(seconds),
         beat_ms: Some(2_000),

@@ -36,14 +36,29 @@ pub struct Count {
     pub others: bool,
 }
 
+/// Who goes when fewer workers are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fewer {
+    /// Nobody.
+    Nobody,
+    /// Workers that end once they were drained, and that nobody replaces.
+    Drained,
+    /// Those without a bot, which it chooses and ends; beyond these, workers that were drained: it replaces one that ended only
+    /// if too few are left.
+    IdleFirst,
+}
+
 /// Starts and ends workers. Called by one process at a time, most of the time: both calls are safe to repeat.
 #[async_trait]
 pub trait Actuator: Send + Sync + fmt::Debug {
     /// How many it was asked for; none if it does nothing itself.
     async fn count(&self, look: &Look) -> anyhow::Result<Option<Count>>;
 
-    /// Asks for so many. Called whenever there are not so many, and if it does nothing itself, once for every change.
+    /// Asks for so many. Whether fewer end by that, and who, is what [`fewer`](Self::fewer) says. Called whenever there are not so many, and if it does nothing itself, once for every change.
     async fn set(&self, there: Option<Count>, workers: u32, look: &Look) -> anyhow::Result<()>;
+
+    /// Who goes when fewer are wanted.
+    fn fewer(&self) -> Fewer;
 
     /// This process ends.
     async fn end(&self);
@@ -74,6 +89,10 @@ impl Actuator for Nobody {
             tracing::info!(workers, alive = look.alive(), "dry run: so many workers would be asked for");
         }
         Ok(())
+    }
+
+    fn fewer(&self) -> Fewer {
+        if self.tell { Fewer::Nobody } else { Fewer::Drained }
     }
 
     async fn end(&self) {}

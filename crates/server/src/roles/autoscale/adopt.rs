@@ -4,6 +4,7 @@ use muster_session::Timestamp;
 
 use super::actuators::Count;
 use super::kept::{Change, Kept};
+use super::spare;
 
 /// Without anybody to ask, a worker that was asked for and has not come after so many launches does not come.
 const LAUNCHES: u32 = 2;
@@ -25,7 +26,7 @@ pub(super) fn adopt(kept: &mut Kept, there: Option<Count>, alive: Option<u32>, n
         (Some(asked), Some(there), _) if there.others && kept.applied && there.workers != asked => {
             if kept.elsewhere.replace(there.workers) == Some(there.workers) {
                 kept.elsewhere = None;
-                elsewhere(kept, asked, there.workers, now);
+                elsewhere(kept, asked, there.workers, alive, now);
             }
         }
         (Some(asked), None, Some(alive)) if alive < asked => {
@@ -38,8 +39,9 @@ pub(super) fn adopt(kept: &mut Kept, there: Option<Count>, alive: Option<u32>, n
     }
 }
 
-fn elsewhere(kept: &mut Kept, from: u32, to: u32, now: Timestamp) {
+fn elsewhere(kept: &mut Kept, from: u32, to: u32, alive: Option<u32>, now: Timestamp) {
     kept.memory.desired = Some(to);
+    spare::note(kept, from, to, alive);
     let changed_at = if to > from { &mut kept.memory.out_at } else { &mut kept.memory.in_at };
     *changed_at = Some(now);
     let detail = "somebody else changed it".to_owned();

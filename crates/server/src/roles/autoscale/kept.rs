@@ -34,6 +34,8 @@ pub struct Kept {
     pub elsewhere: Option<u32>,
     /// Least and most that whoever makes it so allows.
     pub bounds: Option<(u32, u32)>,
+    /// Workers that are too many since the last change and have not been told to go.
+    pub(super) spare: u32,
     /// The last decision.
     pub decision: Option<Told>,
     /// Decisions that changed something, the newest last.

@@ -45,6 +45,11 @@ impl Look {
         let workers = self.signals.workers.as_ref()?;
         u32::try_from(workers.iter().filter(|worker| !worker.draining).count()).ok()
     }
+
+    /// Workers that are alive and take no more.
+    pub(super) fn draining(&self) -> u32 {
+        u32::try_from(self.workers.iter().filter(|worker| worker.draining).count()).unwrap_or(u32::MAX)
+    }
 }
 
 /// Looks at the fleet, and remembers for how long it could not.
@@ -162,7 +167,7 @@ impl Doubt {
 #[cfg(test)]
 mod tests {
     use muster_session::WorkerId;
-    use muster_store::WorkerRecord;
+    use muster_store::{Ending, WorkerRecord};
 
     use super::*;
 
@@ -189,6 +194,7 @@ mod tests {
             idle_since: None,
             bots: serde_json::Value::Null,
             simulated: false,
+            ending: Ending::Stays,
             started_at: at(0),
             seen_at,
             // Silent after 7 s.

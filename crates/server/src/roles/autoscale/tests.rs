@@ -1,5 +1,6 @@
 #[cfg(feature = "aws")]
 mod aws;
+mod fewer;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -10,10 +11,11 @@ use muster_queue::faulty::FaultyQueue;
 use muster_queue::{JobQueue, MemoryQueue};
 use muster_session::job::{Job, Topic};
 use muster_session::{BotId, WorkerId};
-use muster_store::WorkerRecord;
 use muster_store::memory::MemoryStore;
+use muster_store::{Ending, WorkerRecord};
 use uuid::Uuid;
 
+use super::actuators::Fewer;
 use super::*;
 use crate::clock::Clock;
 
@@ -41,6 +43,10 @@ impl Actuator for Cloud {
         Ok(())
     }
 
+    fn fewer(&self) -> Fewer {
+        Fewer::IdleFirst
+    }
+
     async fn end(&self) {}
 }
 
@@ -51,6 +57,28 @@ struct Away(Arc<AtomicBool>);
 impl Plan for Away {
     fn next(&self, _: &'static str) -> Option<Fault> {
         self.0.load(Ordering::SeqCst).then_some(Fault::Refuse)
+    }
+}
+
+/// A worker that began then and speaks now.
+fn record(id: &str, running: u32, ending: Ending, started_at: Timestamp, now: Timestamp) -> WorkerRecord {
+    WorkerRecord {
+        id: WorkerId::new(id),
+        host: "h".into(),
+        version: "1".into(),
+        capacity: 8,
+        running,
+        room: Some(8 - running),
+        cpu_percent: Some(5),
+        memory_percent: Some(10),
+        launch_ms: Some(20_000),
+        idle_since: None,
+        bots: serde_json::Value::Null,
+        simulated: true,
+        ending,
+        started_at,
+        seen_at: now,
+        beat_ms: u64::try_from(HEARTBEAT.as_millis()).ok(),
     }
 }
 
@@ -115,24 +143,7 @@ impl World {
     async fn beat(&self, workers: u32, running: u32) {
         let now = self.backend.clock.now();
         for number in 0..workers {
-            let record = WorkerRecord {
-                id: WorkerId::new(format!("w{number}")),
-                host: "h".into(),
-                version: "1".into(),
-                capacity: 8,
-                running,
-                room: Some(8 - running),
-                cpu_percent: Some(5),
-                memory_percent: Some(10),
-                launch_ms: Some(20_000),
-                idle_since: None,
-                bots: serde_json::Value::Null,
-                simulated: true,
-                started_at: now,
-                seen_at: now,
-                beat_ms: u64::try_from(HEARTBEAT.as_millis()).ok(),
-            };
-            self.backend.store.beat(&record).await.unwrap();
+            self.backend.store.beat(&record(&format!("w{number}"), running, Ending::Stays, now, now)).await.unwrap();
         }
     }
 

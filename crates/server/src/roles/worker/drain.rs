@@ -3,16 +3,27 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use muster_store::Ending;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::Worker;
+use crate::roles::autoscale::spare;
 
 /// Between two lines that say how far it is.
 const PROGRESS: Duration = Duration::from_secs(60);
 
-/// From the moment that no more bots are taken until the last is gone and the process is to end.
-pub(super) async fn run(worker: &Worker, bots: &mut JoinSet<()>, mut attending: Pin<&mut impl Future<Output = ()>>) {
+/// A worker without a bot that cannot be spared looks again so much sooner than it waited first, and not more often than this.
+const SOONER: u32 = 4;
+const LEAST: Duration = Duration::from_secs(2);
+
+/// From the moment that no more bots are taken until the last is gone and the process is to end. True if it ends by itself:
+/// nobody stopped it.
+pub(super) async fn run(
+    worker: &Worker,
+    bots: &mut JoinSet<()>,
+    mut attending: Pin<&mut impl Future<Output = ()>>,
+) -> bool {
     let config = &worker.setup.config;
     let (began, since) = (tokio::time::Instant::now(), worker.backend.clock.now());
     let deadline = sleep_until(began + config.drain_deadline);
@@ -22,11 +33,12 @@ pub(super) async fn run(worker: &Worker, bots: &mut JoinSet<()>, mut attending: 
     let (mut told, mut alone) = (false, false);
     loop {
         if bots.is_empty() {
-            if config.exit_when_idle.is_some() {
-                worker.shutdown.drain();
-            }
             if worker.shutdown.is_draining() {
-                return;
+                return false;
+            }
+            if worker.ending() != Ending::Stays {
+                worker.shutdown.drain();
+                return true;
             }
             if !alone {
                 tracing::info!("drained: no bot is left; the process stays until it is stopped");
@@ -55,18 +67,33 @@ pub(super) async fn run(worker: &Worker, bots: &mut JoinSet<()>, mut attending: 
     }
 }
 
-/// Drains a worker that had no bot for so long, if it is to end then. For ever.
+/// Drains a worker that had no bot for `worker.exit_when_idle` and can be spared. For ever.
 pub(super) async fn when_idle(worker: &Worker) {
-    let Some(most) = worker.setup.config.exit_when_idle else { return std::future::pending().await };
-    let mut bots = worker.room.bots();
+    let Worker { backend, setup, room, shutdown, asked, .. } = worker;
+    let Some(most) = setup.config.exit_when_idle else { return std::future::pending().await };
+    let mut bots = room.bots();
+    let mut pause = most;
     loop {
         tokio::select! {
             biased;
-            changed = bots.changed() => if changed.is_err() { return std::future::pending().await },
-            () = tokio::time::sleep(most), if *bots.borrow() == 0 && !worker.shutdown.is_draining() => {
-                tracing::info!(idle = ?most, "no bot for worker.exit_when_idle: ending");
-                worker.shutdown.drain();
+            () = shutdown.drained() => break,
+            () = asked.cancelled() => break,
+            changed = bots.changed() => match changed {
+                Ok(()) => pause = most,
+                Err(_) => break,
+            },
+            () = tokio::time::sleep(pause), if *bots.borrow() == 0 => {
+                match spare::leave(backend, &setup.id).await {
+                    Ok(true) => {
+                        tracing::info!(idle = ?most, "no bot for worker.exit_when_idle: ending");
+                        asked.cancel();
+                    }
+                    Ok(false) => tracing::debug!("without a bot, and the fleet cannot spare this worker"),
+                    Err(error) => tracing::warn!(error = format!("{error:#}"), "whether this worker can be spared is not known: it stays"),
+                }
+                pause = (most / SOONER).max(LEAST);
             }
         }
     }
+    std::future::pending().await
 }

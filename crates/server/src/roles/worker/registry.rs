@@ -29,6 +29,7 @@ pub(super) async fn keep(worker: &Worker) {
         idle_since: None,
         bots: Value::Null,
         simulated: setup.config.simulated,
+        ending: worker.ending(),
         started_at: backend.clock.now(),
         seen_at: backend.clock.now(),
         beat_ms: u64::try_from(setup.config.heartbeat.as_millis()).ok(),
@@ -50,6 +51,7 @@ pub(super) async fn keep(worker: &Worker) {
         (record.cpu_percent, record.memory_percent) = (outlook.cpu_percent, outlook.memory_percent);
         record.idle_since = outlook.idle_since;
         record.bots = told_of(&outlook);
+        record.ending = worker.ending();
         record.seen_at = backend.clock.now();
         match backend.store.beat(&record).await {
             Ok(true) if !draining => {

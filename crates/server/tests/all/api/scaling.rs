@@ -1,7 +1,7 @@
 use axum::http::Method;
 use muster_session::WorkerId;
 use muster_session::job::Job;
-use muster_store::WorkerRecord;
+use muster_store::{Ending, WorkerRecord};
 use serde_json::Value;
 
 use super::harness::{Api, KEY, OPERATOR_KEY};
@@ -41,6 +41,7 @@ async fn worker(api: &Api, id: &str, running: u32) {
         idle_since: None,
         bots: Value::Null,
         simulated: false,
+        ending: Ending::Stays,
         started_at: now,
         seen_at: now,
         beat_ms: Some(2_000),

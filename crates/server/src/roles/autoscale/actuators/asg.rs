@@ -1,7 +1,8 @@
 //! A group of Amazon EC2 Auto Scaling.
 //!
 //! Its own bounds hold: the policy is told of them, and decides within. The group's cooldown does not: the policy has its own.
-//! Which instances end is the group's choice; workers protect theirs while they have bots.
+//! Which instances end is the group's choice among those without a bot; workers protect theirs while they have any. Beyond these,
+//! the scaler has workers drain, which then give their instances back.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use async_trait::async_trait;
 use aws_sdk_autoscaling::Client;
 use muster_aws::{describe, trouble};
 
-use super::{Actuator, Count};
+use super::{Actuator, Count, Fewer};
 use crate::config::AsgConfig;
 use crate::roles::autoscale::look::Look;
 
@@ -63,6 +64,10 @@ impl Actuator for AsgActuator {
                 trouble(&error)
             )
         })
+    }
+
+    fn fewer(&self) -> Fewer {
+        Fewer::IdleFirst
     }
 
     async fn end(&self) {}

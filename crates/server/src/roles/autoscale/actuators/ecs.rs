@@ -1,7 +1,7 @@
 //! A service of Amazon ECS.
 //!
-//! It keeps as many tasks as it is asked for. Which ones end when there are to be fewer is its own choice; workers protect their
-//! tasks while they have bots.
+//! It keeps as many tasks as it is asked for. Which ones end when there are to be fewer is its own choice among those without a
+//! bot; workers protect their tasks while they have any. Beyond these, the scaler has workers drain, whose tasks then end.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use aws_sdk_ecs::Client;
 use muster_aws::{describe, trouble};
 
-use super::{Actuator, Count};
+use super::{Actuator, Count, Fewer};
 use crate::config::EcsConfig;
 use crate::roles::autoscale::look::Look;
 
@@ -58,6 +58,10 @@ impl Actuator for EcsActuator {
         asked.map(drop).map_err(|error| {
             anyhow::anyhow!("ecs:UpdateService of {service} in {cluster}: {} ({:?})", describe(&error), trouble(&error))
         })
+    }
+
+    fn fewer(&self) -> Fewer {
+        Fewer::IdleFirst
     }
 
     async fn end(&self) {}

@@ -1,10 +1,10 @@
 //! Workers as processes on this machine.
 //!
-//! Each is `muster serve worker` with the configuration of this process and a directory of its own. One that is to end is told
-//! so as any other: SIGTERM, after which it takes no more bots and ends after its last call. So do all of them if this process
-//! dies: they are in process groups of their own, go on without it, and are not adopted by the next. That one sees them in the
-//! registry, counts them, and leaves them alone.
+//! Each is `muster serve worker` with the configuration of this process, a directory of its own, and `worker.exit_when_idle`, so
+//! that it ends by itself once it was drained. If this process dies they go on without it, in process groups of their own. The
+//! next one sees them in the registry, counts them, and has them drain as any other.
 
+mod pause;
 mod places;
 
 use std::fs::File;
@@ -19,18 +19,27 @@ use muster_store::SessionStore;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::pause::Pause;
 use self::places::Place;
-use super::{Actuator, Count};
+use super::{Actuator, Count, Fewer};
 use crate::config::ProcessConfig;
 use crate::roles::autoscale::look::Look;
 
-/// Starts and drains workers on this machine.
+/// Starts workers on this machine.
 #[derive(Debug)]
 pub struct ProcessActuator {
     setup: ProcessSetup,
-    children: Mutex<Vec<Child>>,
+    ours: Mutex<Ours>,
+}
+
+/// Those that this process started.
+#[derive(Debug, Default)]
+struct Ours {
+    children: Vec<Child>,
+    pause: Pause,
 }
 
 /// What workers are started with.
@@ -40,6 +49,8 @@ pub struct ProcessSetup {
     pub program: PathBuf,
     /// `[autoscale.process]`, with the file of this process if it has none of its own.
     pub config: ProcessConfig,
+    /// `worker.exit_when_idle` of the workers, if this process's configuration has none.
+    pub exit_when_idle: Option<&'static str>,
     /// They have directories below it.
     pub workers_dir: PathBuf,
     /// Where a worker is asked to drain, so that everybody sees that it does.
@@ -52,14 +63,14 @@ struct Child {
     id: WorkerId,
     place: Place,
     process: tokio::process::Child,
-    draining: bool,
+    began: Instant,
 }
 
 impl ProcessActuator {
     /// None runs yet.
     #[must_use]
     pub fn new(setup: ProcessSetup) -> Self {
-        Self { setup, children: Mutex::default() }
+        Self { setup, ours: Mutex::default() }
     }
 
     fn start(&self, children: &[Child]) -> anyhow::Result<Child> {
@@ -75,18 +86,17 @@ impl ProcessActuator {
         command.args(&self.setup.config.args);
         // The key is for callers of the API.
         command.env_remove("MUSTER_API_KEY").env("MUSTER_WORKER__ID", &id);
+        if let Some(idle) = self.setup.exit_when_idle {
+            command.env("MUSTER_WORKER__EXIT_WHEN_IDLE", idle);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let process = command.spawn().context("starting a worker")?;
         tracing::info!(worker = id, pid = process.id(), log = %place.log().display(), "started a worker");
-        Ok(Child { id: WorkerId::new(id), place, process, draining: false })
+        Ok(Child { id: WorkerId::new(id), place, process, began: Instant::now() })
     }
 
     /// It takes no more bots from now on, and ends after its calls.
-    async fn drain(&self, child: &mut Child) {
-        if child.draining {
-            return;
-        }
-        child.draining = true;
+    async fn drain(&self, child: &Child) {
         // It hears of it by the signal. In the registry it is for others, who would count on it.
         if let Err(error) = self.setup.store.drain_worker(&child.id).await {
             tracing::warn!(%error, worker = %child.id, "that a worker drains could not be told");
@@ -100,73 +110,70 @@ impl ProcessActuator {
     }
 }
 
-/// Takes out those that ended.
-fn reap(children: &mut Vec<Child>) {
-    children.retain_mut(|child| match child.process.try_wait() {
-        Ok(None) => true,
-        Ok(Some(status)) if child.draining && status.success() => {
-            tracing::info!(worker = %child.id, "a worker ended");
-            false
-        }
-        Ok(Some(status)) => {
-            let log = child.place.log();
-            tracing::warn!(worker = %child.id, %status, log = %log.display(), "a worker ended by itself");
-            false
-        }
-        Err(error) => {
-            tracing::warn!(%error, worker = %child.id, "a worker could not be looked at");
-            true
-        }
-    });
-}
+impl Ours {
+    /// Takes out those that ended.
+    fn reap(&mut self) {
+        let Self { children, pause } = self;
+        children.retain_mut(|child| match child.process.try_wait() {
+            Ok(None) => true,
+            Ok(Some(status)) if status.success() => {
+                tracing::info!(worker = %child.id, "a worker ended");
+                false
+            }
+            Ok(Some(status)) => {
+                let next = pause.failed(child.began.elapsed(), Instant::now());
+                let log = child.place.log();
+                tracing::warn!(worker = %child.id, %status, log = %log.display(), ?next, "a worker failed; another may start after the pause");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, worker = %child.id, "a worker could not be looked at");
+                true
+            }
+        });
+    }
 
-/// Workers that take bots and were started by somebody else.
-fn others(children: &[Child], look: &Look) -> usize {
-    let ours = |id: &WorkerId| children.iter().any(|child| child.id == *id);
-    look.workers.iter().filter(|worker| !worker.draining && !ours(&worker.record.id)).count()
-}
-
-/// Places of those to drain, the one with the fewest bots first, and of these the youngest.
-fn order(children: &[Child], look: &Look) -> Vec<usize> {
-    let bots = |child: &Child| {
-        let known = look.workers.iter().find(|worker| worker.record.id == child.id);
-        known.map_or(0, |worker| worker.record.running)
-    };
-    let mut order: Vec<usize> = (0..children.len()).filter(|place| !children[*place].draining).collect();
-    order.sort_by_key(|place| (bots(&children[*place]), usize::MAX - place));
-    order
+    /// Workers that take bots or are coming up, ours and others.
+    fn count(&self, look: &Look) -> usize {
+        let is_ours = |id: &WorkerId| self.children.iter().any(|child| child.id == *id);
+        let others = look.workers.iter().filter(|worker| !worker.draining && !is_ours(&worker.record.id));
+        let drains = |id: &WorkerId| look.workers.iter().any(|worker| worker.draining && worker.record.id == *id);
+        others.count() + self.children.iter().filter(|child| !drains(&child.id)).count()
+    }
 }
 
 #[async_trait]
 impl Actuator for ProcessActuator {
     async fn count(&self, look: &Look) -> anyhow::Result<Option<Count>> {
-        let mut children = self.children.lock().await;
-        reap(&mut children);
+        let mut ours = self.ours.lock().await;
+        ours.reap();
         // Those of others are known by the registry alone.
         anyhow::ensure!(look.signals.workers.is_some(), "it is not known which workers there are");
-        let ours = children.iter().filter(|child| !child.draining).count();
-        let workers = u32::try_from(ours + others(&children, look)).unwrap_or(u32::MAX);
+        let workers = u32::try_from(ours.count(look)).unwrap_or(u32::MAX);
         Ok(Some(Count { workers, min: 0, max: u32::MAX, others: false }))
     }
 
-    async fn set(&self, there: Option<Count>, workers: u32, look: &Look) -> anyhow::Result<()> {
-        let mut children = self.children.lock().await;
-        let there = there.map_or(0, |there| there.workers);
-        for _ in there..workers {
-            let child = self.start(&children)?;
-            children.push(child);
+    async fn set(&self, there: Option<Count>, workers: u32, _: &Look) -> anyhow::Result<()> {
+        let mut ours = self.ours.lock().await;
+        if ours.pause.holds(Instant::now()) {
+            return Ok(());
         }
-        for place in order(&children, look).into_iter().take(there.saturating_sub(workers) as usize) {
-            self.drain(&mut children[place]).await;
+        for _ in there.map_or(0, |there| there.workers)..workers {
+            let child = self.start(&ours.children)?;
+            ours.children.push(child);
         }
         Ok(())
+    }
+
+    fn fewer(&self) -> Fewer {
+        Fewer::Drained
     }
 
     async fn end(&self) {
         if !self.setup.config.drain_at_end {
             return;
         }
-        for child in self.children.lock().await.iter_mut() {
+        for child in &self.ours.lock().await.children {
             self.drain(child).await;
         }
     }

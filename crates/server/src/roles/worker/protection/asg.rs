@@ -1,4 +1,5 @@
-//! EC2 Auto Scaling: an instance with bots is not scaled in, and one that is to be terminated all the same waits for its calls.
+//! EC2 Auto Scaling: an instance with bots is not scaled in, and one that is to be terminated all the same waits for its calls. One
+//! whose worker was drained is given back.
 
 use std::time::Duration;
 
@@ -155,6 +156,32 @@ impl Protection for Asg {
             let request = self.client.record_lifecycle_action_heartbeat().lifecycle_hook_name(hook);
             let request = request.auto_scaling_group_name(&place.group).instance_id(&place.instance);
             request.send().await.map_err(|error| anyhow::anyhow!(describe(&error)))?;
+        }
+        Ok(())
+    }
+
+    fn replaces(&self) -> bool {
+        self.place.get().is_some_and(Option::is_some)
+    }
+
+    async fn give_back(&self) -> anyhow::Result<()> {
+        let Some(place) = self.place().await? else { return Ok(()) };
+        if self.is_recalled() {
+            return Ok(());
+        }
+        // A smaller number was asked for already, or another instance is to come.
+        let request = self.client.terminate_instance_in_auto_scaling_group().instance_id(&place.instance);
+        let asked = request.should_decrement_desired_capacity(false).send().await;
+        asked.map_err(|error| {
+            anyhow::anyhow!(
+                "autoscaling:TerminateInstanceInAutoScalingGroup of {}: {}",
+                place.instance,
+                describe(&error)
+            )
+        })?;
+        // A hook holds it until it is let go, which it can be once its end has begun.
+        if !self.hooks(place).await?.is_empty() {
+            self.recalled().await;
         }
         Ok(())
     }

@@ -56,6 +56,10 @@ impl Protection for Ecs {
         Some(Duration::from_secs(MINUTES * 60))
     }
 
+    fn replaces(&self) -> bool {
+        true
+    }
+
     #[cfg(feature = "aws")]
     async fn recalled(&self) {
         match &self.deployment {

@@ -37,6 +37,8 @@ const SETTLE: Duration = Duration::from_secs(3);
 const MORE_TIME: Duration = Duration::from_secs(30);
 /// Longest wait at the end.
 const END: Duration = Duration::from_secs(8);
+/// Longest wait until a machine that was given back is to go.
+const GIVE_BACK: Duration = Duration::from_secs(120);
 
 /// One who is told.
 #[async_trait]
@@ -64,6 +66,16 @@ pub trait Protection: Send + Sync + fmt::Debug + 'static {
 
     /// No call runs any more on the machine that it wants back.
     async fn let_go(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// True if it replaces a worker that ended by itself, unless fewer are wanted; as far as it is known by now.
+    fn replaces(&self) -> bool {
+        false
+    }
+
+    /// The worker was drained and ends: its machine is not needed any more.
+    async fn give_back(&self) -> anyhow::Result<()> {
         Ok(())
     }
 }
@@ -151,6 +163,28 @@ impl Protections {
         });
         if timeout(PATIENCE, join_all(shielded)).await.is_err() {
             tracing::warn!("a bot starts before its worker is protected");
+        }
+    }
+
+    /// True if one of them replaces a worker that ended by itself.
+    pub(super) fn replace(&self) -> bool {
+        self.all.iter().any(|protection| protection.replaces())
+    }
+
+    /// The machine is not needed any more, after [`end`](Self::end).
+    pub(super) async fn give_back(&self) {
+        for protection in self.all.iter().filter(|protection| protection.replaces()) {
+            let name = protection.name();
+            match timeout(GIVE_BACK, protection.give_back()).await.map_err(Into::into).flatten() {
+                Ok(()) => note(name, "let go", within(protection.let_go()).await),
+                Err(error) => {
+                    tracing::error!(
+                        by = name,
+                        error = format!("{error:#}"),
+                        "what this worker ran on could not be given back, and stays without one"
+                    );
+                }
+            }
         }
     }
 

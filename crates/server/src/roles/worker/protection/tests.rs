@@ -151,6 +151,14 @@ impl Protection for Recalling {
     async fn let_go(&self) -> anyhow::Result<()> {
         self.note("let go")
     }
+
+    fn replaces(&self) -> bool {
+        true
+    }
+
+    async fn give_back(&self) -> anyhow::Result<()> {
+        self.note("give back")
+    }
 }
 
 #[tokio::test]
@@ -168,4 +176,5 @@ async fn a_machine_that_is_wanted_back_drains_and_is_let_go_after_the_last_call(
     let noted = noted.borrow().clone();
     assert!(noted.contains(&"2 bots".to_owned()), "{noted:?}");
     assert_eq!(noted[noted.len() - 2..], ["0 bots", "let go"], "{noted:?}");
+    assert!(!noted.contains(&"give back".to_owned()), "it was taken");
 }

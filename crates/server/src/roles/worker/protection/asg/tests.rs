@@ -95,6 +95,38 @@ async fn an_instance_with_bots_is_protected_and_one_that_is_to_go_waits_for_its_
 }
 
 #[tokio::test]
+async fn an_instance_whose_worker_was_drained_is_given_back_and_its_hook_let_go() {
+    let going = Arc::new(AtomicBool::new(true));
+    let metadata = metadata(Arc::clone(&going)).await;
+    let answers = [
+        members("workers"),
+        done("TerminateInstanceInAutoScalingGroup"),
+        hooks(),
+        hooks(),
+        done("CompleteLifecycleAction"),
+    ];
+    let service = Script::new(answers.iter().map(|answer| (200, answer.as_str())));
+    let asg = Asg::new(metadata.url.clone(), None, Client::new(&service.config())).unwrap();
+    assert!(!asg.replaces(), "it is not known yet");
+    asg.give_back().await.unwrap();
+    assert!(asg.replaces());
+    asg.let_go().await.unwrap();
+    asg.give_back().await.unwrap();
+    let asked = service.asked();
+    let wanted: [&[&str]; 5] = [
+        &["DescribeAutoScalingInstances", INSTANCE],
+        &["TerminateInstanceInAutoScalingGroup", INSTANCE, "ShouldDecrementDesiredCapacity=false"],
+        &["DescribeLifecycleHooks", "workers"],
+        &["DescribeLifecycleHooks"],
+        &["CompleteLifecycleAction", "LifecycleActionResult=CONTINUE", "LifecycleHookName=drain", INSTANCE],
+    ];
+    assert_eq!(asked.len(), wanted.len(), "{asked:#?}");
+    for (asked, wanted) in asked.iter().zip(wanted) {
+        assert!(wanted.iter().all(|part| asked.contains(part)), "{wanted:?} in {asked}");
+    }
+}
+
+#[tokio::test]
 async fn an_instance_in_no_group_is_left_alone() {
     let metadata = metadata(Arc::default()).await;
     let answer = members("");
@@ -102,6 +134,8 @@ async fn an_instance_in_no_group_is_left_alone() {
     let asg = Asg::new(metadata.url.clone(), Some(INSTANCE.to_owned()), Client::new(&service.config())).unwrap();
     asg.tell(1).await.unwrap();
     asg.tell(0).await.unwrap();
+    asg.give_back().await.unwrap();
+    assert!(!asg.replaces());
     assert_eq!(service.asked().len(), 1, "asked once");
 }
 
@@ -132,5 +166,9 @@ async fn an_instance_of_a_real_group_is_spared_while_it_has_bots() {
     desired.send().await.unwrap();
     assert_eq!(instances().await, [(ours.clone(), true)], "the other one went");
     asg.tell(0).await.unwrap();
-    assert_eq!(instances().await, [(ours, false)]);
+    assert_eq!(instances().await, [(ours.clone(), false)]);
+    // Its worker was drained while one is wanted: another instance comes in its place.
+    asg.give_back().await.unwrap();
+    let left = instances().await;
+    assert!(left.len() == 1 && left[0].0 != ours, "{left:?}");
 }
