@@ -18,7 +18,7 @@ use muster_session::job::{Job, Topic};
 use muster_session::leave::LeavePolicy;
 use muster_session::{BotId, Input, MediaPlan, Meeting, NewSession, Session, TenantId, TranscriptId, WorkerId};
 use muster_store::embedded::EmbeddedStore;
-use muster_store::{Commit, CreateGuard, Created, PlaceChange, RedisStore, SessionStore, WorkerRecord};
+use muster_store::{Commit, CreateGuard, Created, Ending, PlaceChange, RedisStore, SessionStore, WorkerRecord};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -195,6 +195,7 @@ fn with_room(jobs: usize) -> Result<WorkerRecord> {
         started_at: now,
         seen_at: now,
         beat_ms: None,
+        ending: Ending::Stays,
     })
 }
 

@@ -15,7 +15,7 @@ use muster_bench_kit as kit;
 
 const BOTS: usize = 200;
 /// The first meetings are long enough for what a bot costs to be measured, in seconds; until it is, each is given what is declared.
-const LONG: (usize, u32) = (12, 120);
+const LONG: (usize, u32) = (12, 60);
 /// The others, in seconds.
 const SHORT: u32 = 5;
 /// In percent of the memory of the machine or its control group: what `worker.memory_headroom` leaves by default.
