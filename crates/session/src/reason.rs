@@ -170,7 +170,9 @@ reasons! {
     RemoteFailed = "remote_failed", Failed, Us, false, "The service that runs the bot refused it, or did not say how it fares";
     /// The worker has simulated bots only, and the meeting is a real one.
     SimulatedOnly = "simulated_only", Failed, Us, false, "The worker has simulated bots only, which attend nothing but sandbox meetings";
-    /// It used more memory than a bot may, and would have taken others with it.
+    /// Its machine ran out of memory, and it was the one to go.
+    HostOutOfMemory = "host_out_of_memory", Failed, Us, true, "The machine that the bot ran on was about to run out of memory";
+    /// It used more memory than a bot may.
     OverBudget = "over_budget", Failed, Us, false, "The bot used more memory than one bot may have (worker.bot_memory_limit)";
     /// Something else on our side. Also what a later version calls by a name that this one does not know.
     #[serde(other)]

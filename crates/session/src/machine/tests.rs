@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::leave::LeavePolicy;
 use crate::retry::{MAX_ATTEMPTS, attempt_backoff};
-use crate::{BotId, MediaPlan, Meeting, TenantId};
+use crate::{BotId, Fault, MediaPlan, Meeting, TenantId};
 
 const TTL: Duration = Duration::from_secs(30);
 
@@ -244,6 +244,17 @@ fn a_bot_that_is_lost_in_its_call_comes_back_once() {
     let gone = Input::BotGone { fencing: session.fencing, reason: EndReason::BotCrashed, message: "died".into() };
     assert_eq!(step(&mut session, gone, 200), ["bot.failed"]);
     assert_eq!((session.state, session.end.unwrap().reason), (State::Processing, EndReason::BotCrashed));
+}
+
+#[test]
+fn a_machine_short_of_memory_costs_no_call_and_a_bot_that_takes_too_much_its_own() {
+    for (reason, comes_back) in [(EndReason::HostOutOfMemory, true), (EndReason::OverBudget, false)] {
+        let mut session = Session { rejoin: true, ..recording(false) };
+        let gone = Input::BotGone { fencing: session.fencing, reason, message: "memory".into() };
+        session.apply(gone, at(50)).unwrap();
+        assert_eq!(session.state == State::Queued, comes_back, "{reason}");
+        assert_eq!(reason.fault(), Fault::Us);
+    }
 }
 
 #[test]
