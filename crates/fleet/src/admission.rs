@@ -1,7 +1,8 @@
 //! What fits on a machine.
 //!
-//! A cost is reserved before a bot is claimed, and held until what the bot was measured to use takes over. The sum of what is
-//! held never exceeds the budget.
+//! A cost is reserved before a bot is claimed, and held until what the bot was measured to use takes over. Of memory, only what
+//! was declared is given back then: what bots of its kind are known to grow to stays held. The sum of what is held does not
+//! exceed the budget when a bot is let in; it may later, by bots that use more than was held for them, and then none is.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -136,35 +137,107 @@ const RECENT: usize = 8;
 #[derive(Clone, Debug)]
 struct Held {
     reserved: Cost,
+    /// Memory that a bot of its kind is known to cost, if it is.
+    known_bytes: Option<u64>,
     /// When it was let into its call, and how often it had been measured by then.
     admitted: Option<(Timestamp, usize)>,
     recent: [Cost; RECENT],
     measured: usize,
+    /// When it was measured last.
+    last: Timestamp,
+    /// The most memory it ever had.
+    peak_bytes: u64,
+    call: Call,
+}
+
+/// What a bot used in its call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Call {
+    /// The most memory.
+    peak_bytes: u64,
+    /// Since it settled: microseconds of cores, and milliseconds.
+    busy_micros: u64,
+    settled_millis: u64,
 }
 
 impl Held {
-    /// The peak of what was measured lately.
-    fn peak(&self) -> Cost {
-        self.recent.iter().copied().fold(Cost::default(), Cost::max)
+    fn new(reserved: Cost, now: Timestamp) -> Self {
+        Self {
+            reserved,
+            known_bytes: None,
+            admitted: None,
+            recent: [Cost::default(); RECENT],
+            measured: 0,
+            last: now,
+            peak_bytes: 0,
+            call: Call::default(),
+        }
+    }
+
+    fn measure(&mut self, cost: Cost, now: Timestamp) {
+        self.recent[self.measured % RECENT] = cost;
+        self.measured += 1;
+        self.peak_bytes = self.peak_bytes.max(cost.memory_bytes);
+        let passed = u64::try_from(now.since(self.last).as_millis()).unwrap_or(u64::MAX);
+        self.last = now;
+        if self.admitted.is_some() {
+            self.call.peak_bytes = self.call.peak_bytes.max(cost.memory_bytes);
+        }
+        // One without memory has ended, whoever still waits for the last word about it.
+        if cost.memory_bytes > 0 && self.is_settled(now) {
+            self.call.busy_micros = self.call.busy_micros.saturating_add(cost.cpu_millis.saturating_mul(passed));
+            self.call.settled_millis = self.call.settled_millis.saturating_add(passed);
+        }
+    }
+
+    /// The last measurement.
+    fn now(&self) -> Cost {
+        self.measured.checked_sub(1).map_or_else(Cost::default, |last| self.recent[last % RECENT])
+    }
+
+    /// The most memory it had lately.
+    fn lately(&self) -> u64 {
+        self.recent.iter().map(|cost| cost.memory_bytes).fold(0, u64::max)
     }
 
     fn is_settled(&self, now: Timestamp) -> bool {
         self.admitted.is_some_and(|(at, before)| self.measured >= before + RECENT && now.since(at) >= SETTLED)
     }
 
-    /// What is held. Memory is what a bot once had, as it will want it again; of cores, which are shared, it is what it had on
-    /// average, and the rush of its launch counts for nothing.
+    /// What is held. Memory is what a bot once had, as it will want it again, and what others of its kind came to have, as it
+    /// may yet; of cores, which are shared, it is what it had on average, and the rush of its launch counts for nothing.
     fn cost(&self, now: Timestamp) -> Cost {
-        let memory_bytes = self.peak().memory_bytes;
+        let reserved = self.reserved.memory_bytes;
         match self.is_settled(now) {
-            true => Cost { memory_bytes, cpu_millis: self.mean_cpu(), ..self.reserved },
-            false => Cost { memory_bytes: memory_bytes.max(self.reserved.memory_bytes), ..self.reserved },
+            true => Cost {
+                memory_bytes: self.peak_bytes.max(self.known_bytes.unwrap_or(0).min(reserved)),
+                cpu_millis: self.mean_cpu(),
+                ..self.reserved
+            },
+            false => Cost { memory_bytes: self.peak_bytes.max(reserved), ..self.reserved },
         }
     }
 
     fn mean_cpu(&self) -> u64 {
         self.recent.iter().map(|cost| cost.cpu_millis).fold(0, u64::saturating_add) / RECENT as u64
     }
+
+    /// What it cost in its call, if it was measured after it had settled.
+    fn spent(&self) -> Option<Cost> {
+        let Call { peak_bytes, busy_micros, settled_millis } = self.call;
+        Some(Cost { memory_bytes: peak_bytes, cpu_millis: busy_micros.checked_div(settled_millis)?, ..self.reserved })
+    }
+}
+
+/// Who has to go when the machine runs out of memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Relief<Key> {
+    /// The bot.
+    pub bot: Key,
+    /// The most memory that it had lately.
+    pub used_bytes: u64,
+    /// Memory that was reserved for it.
+    pub reserved_bytes: u64,
 }
 
 /// What is held of a machine's budget, for whom.
@@ -225,16 +298,22 @@ impl<Key: Ord + Copy> Admission<Key> {
             return Ok(());
         }
         self.check(cost, now)?;
-        let held = Held { reserved: cost, admitted: None, recent: [Cost::default(); RECENT], measured: 0 };
-        self.held.insert(key, held);
+        self.held.insert(key, Held::new(cost, now));
         Ok(())
     }
 
-    /// What a bot uses now.
-    pub fn measure(&mut self, key: Key, cost: Cost) {
+    /// What a bot uses now: memory, and cores on average since it was measured before.
+    pub fn measure(&mut self, key: Key, cost: Cost, now: Timestamp) {
         if let Some(held) = self.held.get_mut(&key) {
-            held.recent[held.measured % RECENT] = cost;
-            held.measured += 1;
+            held.measure(cost, now);
+        }
+    }
+
+    /// How much memory a bot of its kind is known to cost, or that it is not known. Up to what was reserved for it, so much
+    /// stays held once it has settled.
+    pub fn known(&mut self, key: Key, memory_bytes: Option<u64>) {
+        if let Some(held) = self.held.get_mut(&key) {
+            held.known_bytes = memory_bytes;
         }
     }
 
@@ -250,9 +329,10 @@ impl<Key: Ord + Copy> Admission<Key> {
         self.available = Some((available_bytes, keep_bytes));
     }
 
-    /// Nothing more is held for a bot.
-    pub fn release(&mut self, key: Key) {
-        self.held.remove(&key);
+    /// Nothing more is held for a bot. Answers what it cost, if it had settled: the most memory that it had in its call, and
+    /// its cores on average from when it had settled.
+    pub fn release(&mut self, key: Key) -> Option<Cost> {
+        self.held.remove(&key)?.spent()
     }
 
     /// How many more bots of this cost fit.
@@ -281,44 +361,32 @@ impl<Key: Ord + Copy> Admission<Key> {
         if by_machine < by_budget.0 { (by_machine, Limit::Available) } else { by_budget }
     }
 
-    /// Whether what is held for a bot is what it was measured to use.
-    #[must_use]
-    pub fn is_settled(&self, key: Key, now: Timestamp) -> bool {
-        self.held.get(&key).is_some_and(|held| held.is_settled(now))
-    }
-
     /// The bots that use more than one may.
     #[must_use]
     pub fn over(&self, most_bytes: u64) -> Vec<Key> {
-        let last = |held: &Held| held.measured.checked_sub(1).map_or(0, |last| held.recent[last % RECENT].memory_bytes);
-        self.held.iter().filter(|(_, held)| last(held) > most_bytes).map(|(key, _)| *key).collect()
-    }
-
-    /// True if a bot never used more memory lately than was reserved for it.
-    #[must_use]
-    pub fn is_within(&self, key: Key) -> bool {
-        self.held.get(&key).is_none_or(|held| held.peak().memory_bytes <= held.reserved.memory_bytes)
+        self.held.iter().filter(|(_, held)| held.now().memory_bytes > most_bytes).map(|(key, _)| *key).collect()
     }
 
     /// The one that has to go when the machine has less left than must stay: whoever is furthest beyond what was reserved for
     /// it, or else the largest. None while there is enough, or where nothing was measured that could be had back.
     #[must_use]
-    pub fn relief(&self) -> Option<Key> {
+    pub fn relief(&self) -> Option<Relief<Key>> {
         let (left, keep) = self.available?;
         if left >= keep {
             return None;
         }
-        let weight = |held: &Held| {
-            let peak = held.peak().memory_bytes;
-            (peak.saturating_sub(held.reserved.memory_bytes), peak)
-        };
-        let measured = self.held.iter().filter(|(_, held)| held.peak().memory_bytes > 0);
-        measured.max_by_key(|(_, held)| weight(held)).map(|(key, _)| *key)
+        let reliefs = self.held.iter().map(|(key, held)| Relief {
+            bot: *key,
+            used_bytes: held.lately(),
+            reserved_bytes: held.reserved.memory_bytes,
+        });
+        let measured = reliefs.filter(|relief| relief.used_bytes > 0);
+        measured.max_by_key(|relief| (relief.used_bytes.saturating_sub(relief.reserved_bytes), relief.used_bytes))
     }
 
-    /// Memory that is held and not used yet.
+    /// Memory that is held and not used now.
     fn promised(&self, now: Timestamp) -> u64 {
-        let unused = |held: &Held| held.cost(now).memory_bytes.saturating_sub(held.peak().memory_bytes);
+        let unused = |held: &Held| held.cost(now).memory_bytes.saturating_sub(held.now().memory_bytes);
         self.held.values().map(unused).fold(0, u64::saturating_add)
     }
 }

@@ -140,9 +140,9 @@ fn upper(bucket: u16) -> u64 {
 /// Which bots cost alike: those of one platform and mode, such as `zoom/live`.
 pub type Kind = String;
 
-/// Samples of a kind before what was learned is believed.
-const ENOUGH: u32 = 24;
-/// So much of what was measured stays below what is reserved.
+/// Bots of a kind before what was learned is believed.
+const ENOUGH: u32 = 10;
+/// So many of them cost no more than what is reserved: of ten, all.
 const COVERED: f64 = 0.95;
 
 /// What was learned about the cost of bots, by kind.
@@ -151,7 +151,7 @@ pub struct CostBook {
     kinds: BTreeMap<Kind, Measured>,
 }
 
-/// Measurements of one kind.
+/// Bots of one kind, each counted once.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 struct Measured {
     memory_bytes: Quantile,
@@ -159,17 +159,28 @@ struct Measured {
 }
 
 impl CostBook {
-    /// Adds a measurement of a running bot.
+    /// Adds a bot that has left its call, with the most memory that it had there, and its cores on average.
     pub fn record(&mut self, kind: &str, cost: Cost) {
         let measured = self.kinds.entry(kind.to_owned()).or_default();
         measured.memory_bytes.record(cost.memory_bytes);
         measured.cpu_millis.record(cost.cpu_millis);
     }
 
-    /// What a bot of this kind costs: the 95th percentile of what was measured; before enough was, what is declared.
+    /// What a bot of this kind costs: the 95th percentile of those that were measured; before enough were, what is declared.
     #[must_use]
     pub fn cost(&self, kind: &str, declared: Cost) -> Cost {
         self.learned(kind, declared).unwrap_or(declared)
+    }
+
+    /// The same, but none before enough bots were measured.
+    #[must_use]
+    pub fn learned(&self, kind: &str, declared: Cost) -> Option<Cost> {
+        let measured = self.kinds.get(kind).filter(|measured| measured.memory_bytes.samples() >= ENOUGH)?;
+        Some(Cost {
+            memory_bytes: measured.memory_bytes.at(COVERED)?,
+            cpu_millis: measured.cpu_millis.at(COVERED)?,
+            ..declared
+        })
     }
 
     /// The most that a bot costs whose kind is not known yet, of the kinds that are; without any, what is declared.
@@ -186,14 +197,14 @@ impl CostBook {
         learned.reduce(Cost::min).unwrap_or(declared)
     }
 
-    /// Every kind that enough is known of, with its cost and the number of samples.
+    /// Every kind that enough is known of, with its cost and how many bots it was learned from, the earlier ones counting less.
     pub fn known(&self, declared: Cost) -> impl Iterator<Item = (&str, Cost, u32)> {
         self.kinds.iter().filter_map(move |(kind, measured)| {
             Some((kind.as_str(), self.learned(kind, declared)?, measured.memory_bytes.samples()))
         })
     }
 
-    /// Adds everything that was measured for another book.
+    /// Adds every bot of another book.
     pub fn add(&mut self, other: &Self) {
         for (kind, theirs) in &other.kinds {
             let ours = self.kinds.entry(kind.clone()).or_default();
@@ -207,15 +218,6 @@ impl CostBook {
     pub fn is_empty(&self) -> bool {
         self.kinds.is_empty()
     }
-
-    fn learned(&self, kind: &str, declared: Cost) -> Option<Cost> {
-        let measured = self.kinds.get(kind).filter(|measured| measured.memory_bytes.samples() >= ENOUGH)?;
-        Some(Cost {
-            memory_bytes: measured.memory_bytes.at(COVERED)?,
-            cpu_millis: measured.cpu_millis.at(COVERED)?,
-            ..declared
-        })
-    }
 }
 
 #[cfg(test)]
@@ -225,14 +227,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_declared_counts_until_enough_was_measured() {
+    fn what_is_declared_counts_until_ten_bots_were_measured_of_which_the_dearest_counts_then() {
         let mut book = CostBook::default();
-        let measured = Cost { memory_bytes: 90_000_000, cpu_millis: 120, ..Cost::default() };
-        for _ in 0..ENOUGH - 1 {
-            book.record("zoom/audio", measured);
+        let measured = |memory_bytes| Cost { memory_bytes, cpu_millis: 120, ..Cost::default() };
+        book.record("zoom/audio", measured(90_000_000));
+        for _ in 0..8 {
+            book.record("zoom/audio", measured(50_000_000));
         }
+        assert_eq!(book.learned("zoom/audio", Cost::PLANNED), None);
         assert_eq!(book.cost("zoom/audio", Cost::PLANNED), Cost::PLANNED);
-        book.record("zoom/audio", measured);
+        book.record("zoom/audio", measured(50_000_000));
         let learned = book.cost("zoom/audio", Cost::PLANNED);
         assert!((90_000_000..=94_500_000).contains(&learned.memory_bytes), "{learned:?}");
         assert!((120..=126).contains(&learned.cpu_millis), "{learned:?}");

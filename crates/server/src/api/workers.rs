@@ -54,7 +54,7 @@ pub(crate) struct Worker {
 }
 
 /// What is held for a bot of the memory and the cores of its machine: what its kind costs at first, then what it was measured
-/// to use.
+/// to use, and of memory no less than its kind is known to cost.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct BotCost {
     bot_id: String,
@@ -79,7 +79,7 @@ pub(crate) struct Costs {
     costs: Vec<KindCost>,
 }
 
-/// What 95 % of the bots of a kind did not exceed.
+/// What 95 % of the bots of a kind did not exceed: the most memory that they had in their calls, and their cores on average.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KindCost {
     /// Platform and mode, such as `zoom/live`.
@@ -87,8 +87,8 @@ pub(crate) struct KindCost {
     memory_bytes: u64,
     /// Thousandths of a core.
     cpu_millis: u64,
-    /// Measurements that it is made of; older ones count less.
-    samples: u32,
+    /// How many it was learned from; earlier ones count less.
+    bots: u32,
 }
 
 fn worker(known: KnownWorker, now: Timestamp) -> Worker {
@@ -144,11 +144,11 @@ pub(crate) async fn list(State(state): State<ApiState>, _: Operator) -> Result<J
 )]
 pub(crate) async fn costs(State(state): State<ApiState>, _: Operator) -> Result<Json<Costs>, ApiError> {
     let book = state.store.document(costs::COSTS).await?.map(|known| costs::read(&known)).unwrap_or_default();
-    let kind = |(kind, cost, samples): (&str, Cost, u32)| KindCost {
+    let kind = |(kind, cost, bots): (&str, Cost, u32)| KindCost {
         kind: kind.to_owned(),
         memory_bytes: cost.memory_bytes,
         cpu_millis: cost.cpu_millis,
-        samples,
+        bots,
     };
     Ok(Json(Costs { costs: book.known(Cost::PLANNED).map(kind).collect() }))
 }

@@ -31,7 +31,7 @@ enum WorkersCommand {
     /// Every worker: where it is, how many bots it has, for how many more it has room and by what limit, how busy it is, and
     /// when it was heard of.
     List,
-    /// What bots cost by platform and mode, as it was measured (the 95th percentile).
+    /// What bots cost by platform and mode, as they were measured (the 95th percentile), and from how many that is known.
     Costs,
     /// Make a worker take no more bots. Its calls go on for `worker.drain_deadline` at most, and the process stays until it
     /// is stopped.
@@ -92,7 +92,7 @@ fn costs(answer: &Value) -> Vec<String> {
     if costs.is_empty() {
         return vec!["Nothing was learned yet: worker.bot_memory and worker.bot_cpu are held for each bot.".to_owned()];
     }
-    let mut rows = vec![["KIND", "MEMORY", "CORES", "SAMPLES"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["KIND", "MEMORY", "CORES", "BOTS"].map(str::to_owned).to_vec()];
     rows.extend(costs.iter().map(|cost| {
         let number = |key: &str| cost[key].as_u64().unwrap_or_default();
         let millis = number("cpu_millis");
@@ -100,7 +100,7 @@ fn costs(answer: &Value) -> Vec<String> {
             short(cost["kind"].as_str().unwrap_or_default(), HOST_CHARS),
             format!("{} MB", number("memory_bytes").div_ceil(1_000_000)),
             format!("{}.{:03}", millis / 1_000, millis % 1_000),
-            number("samples").to_string(),
+            number("bots").to_string(),
         ]
     }));
     table(&rows)
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_kind_is_a_line() {
-        let cost = json!({"kind": "zoom/live", "memory_bytes": 350_000_001, "cpu_millis": 1_050, "samples": 40});
-        let want = ["KIND       MEMORY  CORES  SAMPLES", "zoom/live  351 MB  1.050  40"];
+        let cost = json!({"kind": "zoom/live", "memory_bytes": 350_000_001, "cpu_millis": 1_050, "bots": 40});
+        let want = ["KIND       MEMORY  CORES  BOTS", "zoom/live  351 MB  1.050  40"];
         assert_eq!(costs(&json!({"costs": [cost]})), want);
         assert!(costs(&json!({"costs": []}))[0].starts_with("Nothing was learned yet"));
     }

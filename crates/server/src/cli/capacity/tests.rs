@@ -223,8 +223,8 @@ fn costs_are_those_that_were_learned() {
         plan(&["--bots", "10", "--costs", path.to_str().unwrap()])
     };
     let planned = with(
-        r#"[{"kind": "zoom/live", "memory_bytes": 300000000, "cpu_millis": 100, "samples": 40},
-            {"kind": "meet/live", "memory_bytes": 200000000, "cpu_millis": 400, "samples": 30}]"#,
+        r#"[{"kind": "zoom/live", "memory_bytes": 300000000, "cpu_millis": 100, "bots": 40},
+            {"kind": "meet/live", "memory_bytes": 200000000, "cpu_millis": 400, "bots": 30}]"#,
     );
     let planned = planned.unwrap();
     assert_eq!((planned.bot_memory_bytes, planned.bot_cpu), (300_000_000, 0.4), "the most of each");

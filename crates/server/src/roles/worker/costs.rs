@@ -29,18 +29,19 @@ pub(super) async fn keep(backend: Backend, room: Arc<Room>) {
     }
 }
 
-/// Adds what was learned here to what all know, and takes that over. What cannot be written is kept for the next time.
+/// Adds what was learned here to what all know, and takes that over. What cannot be written is kept for the next time. Cancel
+/// safe: then it may count twice.
 pub(super) async fn share(backend: &Backend, room: &Room) {
     if room.machine().is_none() {
         return;
     }
     let fresh = room.take_fresh();
     let mut known = None;
-    match written(backend, &fresh, &mut known).await {
-        Ok(book) => room.learn(book),
+    match written(backend, &fresh.costs, &mut known).await {
+        Ok(book) => fresh.written(book),
         Err(error) => {
             tracing::warn!(%error, "learned costs could not be shared; trying again later");
-            room.unlearned(&fresh);
+            drop(fresh);
             if let Some(known) = known {
                 room.learn(known);
             }

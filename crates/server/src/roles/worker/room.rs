@@ -72,7 +72,6 @@ struct Occupant {
     /// When it was measured last, and its CPU time then.
     last: Option<(Instant, Duration)>,
     usage: Cost,
-    learned: Timestamp,
     evicted: watch::Sender<Option<Eviction>>,
     /// It was ended, and nothing of it is left.
     gone: bool,
@@ -165,18 +164,12 @@ impl Room {
             return Err(cost);
         }
         inner.next += 1;
+        let known = inner.book.learned(&kind, self.declared);
+        inner.admission.known(number, known.map(|cost| cost.memory_bytes));
         (inner.needed, inner.idle_since) = (None, None);
         let (evicted, eviction) = watch::channel(None);
-        let occupant = Occupant {
-            bot: session.id,
-            kind,
-            gauge: None,
-            last: None,
-            usage: Cost::default(),
-            learned: now,
-            evicted,
-            gone: false,
-        };
+        let occupant =
+            Occupant { bot: session.id, kind, gauge: None, last: None, usage: Cost::default(), evicted, gone: false };
         inner.seats.insert(number, occupant);
         self.bots.send_replace(count(&inner));
         Ok(Seat { number, eviction, room: Arc::clone(self) })
@@ -189,7 +182,7 @@ impl Room {
 
     fn leave(&self, number: u64) {
         let mut inner = self.lock();
-        inner.admission.release(number);
+        self.release(&mut inner, number);
         inner.seats.remove(&number);
         if inner.seats.is_empty() {
             inner.idle_since = Some(self.clock.now());

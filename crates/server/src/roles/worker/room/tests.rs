@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use muster_session::leave::LeavePolicy;
 use muster_session::{MediaPlan, Meeting, NewSession, TenantId, TranscriptId};
 use serde_json::json;
@@ -34,6 +36,22 @@ pub(in crate::roles::worker) fn session(platform: &str, live: bool) -> Session {
         retention: Duration::from_secs(86_400),
     };
     Session::create(new, Timestamp::from_millis(0)).0
+}
+
+/// A clock that is moved by hand, in milliseconds.
+pub(in crate::roles::worker) fn clock() -> (Clock, Arc<AtomicI64>) {
+    let millis = Arc::new(AtomicI64::new(0));
+    let told = Arc::clone(&millis);
+    (Clock::new(move || Timestamp::from_millis(told.load(Ordering::SeqCst))), millis)
+}
+
+/// A bot is in its call until it has settled, and uses so much memory.
+pub(in crate::roles::worker) fn settle(room: &Room, millis: &AtomicI64, seat: &Seat, memory_bytes: u64) {
+    seat.admitted();
+    for _ in 0..8 {
+        millis.fetch_add(5_000, Ordering::SeqCst);
+        room.measured(seat.number, Box::new(Fixed), memory_bytes, Duration::ZERO);
+    }
 }
 
 /// Room on this machine for as many bots as `share` of it is held for each.
@@ -99,9 +117,7 @@ fn learned<const N: usize>(kinds: [(&str, u64); N]) -> CostBook {
 
 #[test]
 fn the_cheapest_kind_is_let_in_and_room_is_kept_a_while_for_one_that_did_not_fit() {
-    let millis = Arc::new(std::sync::atomic::AtomicI64::new(0));
-    let told = Arc::clone(&millis);
-    let clock = Clock::new(move || Timestamp::from_millis(told.load(std::sync::atomic::Ordering::SeqCst)));
+    let (clock, millis) = clock();
     let config = Config::load(&Sources::default()).unwrap().worker;
     let room = Room::new(&config, Some(Machine::here()), clock);
     let all = room.budget().0.memory_bytes;
@@ -111,9 +127,9 @@ fn the_cheapest_kind_is_let_in_and_room_is_kept_a_while_for_one_that_did_not_fit
     assert_eq!((room.check(), room.outlook().room), (Ok(()), 1), "others fit");
     room.keep_room_for(dear);
     assert_eq!((room.check(), room.outlook().room), (Err(Limit::Memory), 0));
-    millis.store(29_999, std::sync::atomic::Ordering::SeqCst);
+    millis.store(29_999, Ordering::SeqCst);
     assert_eq!(room.check(), Err(Limit::Memory));
-    millis.store(30_000, std::sync::atomic::Ordering::SeqCst);
+    millis.store(30_000, Ordering::SeqCst);
     assert_eq!((room.check(), room.outlook().room), (Ok(()), 1), "long enough");
     room.keep_room_for(Cost { memory_bytes: all * 2, ..Cost::default() });
     assert_eq!(room.check(), Ok(()), "it would never fit");
@@ -151,8 +167,9 @@ async fn one_with_too_much_memory_is_ended_with_figures_and_the_largest_when_the
     room.looked(room.reserve - 1);
     room.relieve();
     let Eviction { reason, message: why } = seats[0].evicted().await;
-    assert_eq!(reason, EndReason::OverBudget, "beyond what was held for it");
-    assert!(why.contains("about to run out of memory, of which this bot used 100 MB"), "{why}");
+    assert_eq!(reason, EndReason::HostOutOfMemory, "far below what one may have: {why}");
+    assert!(reason.worth_retry());
+    assert!(why.ends_with("run out of memory; this bot used 100 MB, and 1 MB were reserved for it"), "{why}");
     room.measured(2, Box::new(Fixed), 1_000_000, Duration::ZERO);
     room.relieve();
     assert!(seats[1].eviction.borrow().is_none(), "one at a time");
@@ -160,8 +177,8 @@ async fn one_with_too_much_memory_is_ended_with_figures_and_the_largest_when_the
     room.measured(0, Box::new(Fixed), 0, Duration::ZERO);
     room.relieve();
     let Eviction { reason, message: why } = seats[1].evicted().await;
-    assert_eq!(reason, EndReason::BotCrashed, "others took the memory: {why}");
-    assert!(reason.worth_retry());
+    assert_eq!(reason, EndReason::HostOutOfMemory, "others took the memory");
+    assert!(why.ends_with("this bot used 1 MB, and 1 MB were reserved for it"), "{why}");
 }
 
 #[test]
@@ -174,4 +191,79 @@ fn costs_are_learned_by_platform_and_mode_and_reserved_from_then_on() {
     let cost = |kind: &str| bots.iter().find(|(_, known, _)| known == kind).unwrap().2.memory_bytes;
     assert!((50_000_000..=52_500_000).contains(&cost("zoom/live")));
     assert_eq!(cost("zoom/audio"), 1_000_000, "declared: none of its kind was measured");
+}
+
+/// What is held for the bots of a room, in megabytes.
+fn held(room: &Room) -> Vec<u64> {
+    room.outlook().bots.iter().map(|(_, _, cost)| cost.memory_bytes / 1_000_000).collect()
+}
+
+#[tokio::test]
+async fn each_bot_that_settled_is_learned_from_once_when_its_seat_is_given_back() {
+    let (clock, millis) = clock();
+    let config = Config::load(&Sources::default()).unwrap().worker;
+    let room = Room::new(
+        &WorkerConfig { bot_memory: 300_000_000, bot_cpu_millis: 10, ..config },
+        Some(Machine::here()),
+        clock,
+    );
+    let seat = || room.reserve(&session("zoom", false)).unwrap();
+    let known =
+        || room.lock().book.known(Cost::PLANNED).map(|(_, cost, bots)| (cost.memory_bytes / 1_000_000, bots)).next();
+    let stays = seat();
+    settle(&room, &millis, &stays, 20_000_000);
+    assert_eq!(held(&room), [20], "what was declared is given back");
+    for _ in 0..9 {
+        drop(seat());
+        let seat = seat();
+        settle(&room, &millis, &seat, 50_000_000);
+    }
+    let mut tenth = seat();
+    settle(&room, &millis, &tenth, 100_000_000);
+    room.looked(room.reserve - 1);
+    room.relieve();
+    tenth.evicted().await;
+    assert_eq!(known(), None);
+    room.measured(tenth.number, Box::new(Fixed), 0, Duration::ZERO);
+    let all = known();
+    assert!(
+        matches!(all, Some((100..=105, 10))),
+        "it had a hundred, and those that left at once count for nothing: {all:?}"
+    );
+    drop(tenth);
+    assert_eq!(known(), all, "once");
+    let written = room.take_fresh().costs.known(Cost::PLANNED).map(|(_, _, bots)| bots).collect::<Vec<_>>();
+    assert_eq!(written, [10], "to be written down");
+    assert_eq!(held(&room), [all.unwrap().0], "the one that stays may come to that, too");
+}
+
+#[test]
+fn what_a_kind_is_known_to_cost_stays_held() {
+    let (clock, millis) = clock();
+    let config = Config::load(&Sources::default()).unwrap().worker;
+    let room = Room::new(
+        &WorkerConfig { bot_memory: 300_000_000, bot_cpu_millis: 10, ..config },
+        Some(Machine::here()),
+        clock,
+    );
+    let first = room.reserve(&session("zoom", false)).unwrap();
+    settle(&room, &millis, &first, 20_000_000);
+    room.learn(learned([("zoom/audio", 100_000_000)]));
+    let second = room.reserve(&session("zoom", false)).unwrap();
+    settle(&room, &millis, &second, 20_000_000);
+    let [known, reserved] = held(&room)[..] else { panic!("two bots") };
+    assert!((100..=105).contains(&known), "learned elsewhere while it was in its call: {known}");
+    assert_eq!(reserved, known);
+}
+
+#[test]
+fn of_simulated_bots_nothing_is_learned() {
+    let (clock, millis) = clock();
+    let config = Config::load(&Sources::default()).unwrap().worker;
+    let room = Room::new(&WorkerConfig { simulated: true, ..config }, Some(Machine::here()), clock);
+    for _ in 0..20 {
+        let seat = room.reserve(&session("sandbox", false)).unwrap();
+        settle(&room, &millis, &seat, 16_000_000);
+    }
+    assert!(room.take_fresh().costs.is_empty());
 }

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
+use muster_fleet::admission::Relief;
+
 use muster_fleet::cost::{Cost, CostBook};
 use muster_session::EndReason;
 use tokio::time::Instant;
 
 use super::{Eviction, Inner, Occupant, Room};
 use crate::roles::worker::bots::Gauge;
-
-/// Between two samples of a bot that are learned from.
-const LEARN_EVERY: Duration = Duration::from_secs(30);
 
 impl Room {
     /// What measures those that can be measured; to be given back with what they read.
@@ -30,23 +29,26 @@ impl Room {
     ) {
         let (now, instant) = (self.clock.now(), Instant::now());
         let mut inner = self.lock();
-        let Inner { admission, book, fresh, seats, .. } = &mut *inner;
-        let Some(seat) = seats.get_mut(&number) else { return };
+        let Some(seat) = inner.seats.get_mut(&number) else { return };
         seat.gauge = Some(gauge);
         let cpu_millis = seat.last.map(|(then, before)| rate(cpu_time.saturating_sub(before), instant - then));
         seat.last = Some((instant, cpu_time));
-        seat.usage = Cost { memory_bytes, cpu_millis: cpu_millis.unwrap_or(0), ..Cost::default() };
+        let usage = Cost { memory_bytes, cpu_millis: cpu_millis.unwrap_or(0), ..Cost::default() };
+        seat.usage = usage;
         if memory_bytes == 0 && seat.evicted.borrow().is_some() {
             seat.gone = true;
-            admission.release(number);
+            self.release(&mut inner, number);
         }
-        admission.measure(number, seat.usage);
-        if !self.simulated && admission.is_settled(number, now) && now.since(seat.learned) >= LEARN_EVERY {
-            seat.learned = now;
-            let cost = admission.cost_of(number, now).unwrap_or_default();
-            book.record(&seat.kind, cost);
-            fresh.record(&seat.kind, cost);
-        }
+        inner.admission.measure(number, usage, now);
+    }
+
+    /// Nothing more is held for a bot, and what it cost is learned from, once.
+    pub(super) fn release(&self, inner: &mut Inner, number: u64) {
+        let Some(cost) = inner.admission.release(number).filter(|_| !self.simulated) else { return };
+        let Some(seat) = inner.seats.get(&number) else { return };
+        inner.book.record(&seat.kind, cost);
+        inner.fresh.record(&seat.kind, cost);
+        inner.hold_known(self.declared);
     }
 
     /// What the machine has left.
@@ -72,45 +74,67 @@ impl Room {
         }
     }
 
-    /// Ends one when the machine has too little left. One that uses no more than was held for it may be tried elsewhere.
+    /// Ends one when the machine has too little left. It may have room on another.
     pub(in crate::roles::worker) fn relieve(&self) {
         let inner = self.lock();
         // One at a time: what the last one had may not be free yet.
         if inner.seats.values().any(|seat| seat.evicted.borrow().is_some() && !seat.gone) {
             return;
         }
-        let Some(number) = inner.admission.relief() else { return };
+        let Some(Relief { bot: number, used_bytes, reserved_bytes }) = inner.admission.relief() else { return };
         let Some(seat) = inner.seats.get(&number) else { return };
-        let used = megabytes(seat.usage.memory_bytes);
-        if inner.admission.is_within(number) {
-            let message = format!(
-                "The machine was about to run out of memory through others; this bot used {used} MB, no more than was held for it"
-            );
-            evict(seat, EndReason::BotCrashed, message);
-        } else {
-            let message = format!("The machine was about to run out of memory, of which this bot used {used} MB");
-            evict(seat, EndReason::OverBudget, message);
-        }
+        let (used, reserved) = (megabytes(used_bytes), megabytes(reserved_bytes));
+        let message = format!(
+            "The machine was about to run out of memory; this bot used {used} MB, and {reserved} MB were reserved for it"
+        );
+        evict(seat, EndReason::HostOutOfMemory, message);
     }
 
     /// What was learned and not written down yet; it is taken.
-    pub(in crate::roles::worker) fn take_fresh(&self) -> CostBook {
-        std::mem::take(&mut self.lock().fresh)
+    pub(in crate::roles::worker) fn take_fresh(&self) -> Fresh<'_> {
+        Fresh { room: self, costs: std::mem::take(&mut self.lock().fresh) }
     }
 
-    /// What all know now, the taken included.
+    /// What all know now.
     pub(in crate::roles::worker) fn learn(&self, book: CostBook) {
         let mut inner = self.lock();
         inner.book = book;
         let fresh = inner.fresh.clone();
         inner.book.add(&fresh);
+        inner.hold_known(self.declared);
         drop(inner);
         self.changed.notify_one();
     }
+}
 
-    /// What was taken could not be written down.
-    pub(in crate::roles::worker) fn unlearned(&self, taken: &CostBook) {
-        self.lock().fresh.add(taken);
+/// What was learned here and is not written down yet. Dropped before it is, it is kept for the next time.
+#[derive(Debug)]
+pub(in crate::roles::worker) struct Fresh<'a> {
+    room: &'a Room,
+    pub(in crate::roles::worker) costs: CostBook,
+}
+
+impl Fresh<'_> {
+    /// It is written down, or there was nothing; `book` is what all know, with it.
+    pub(in crate::roles::worker) fn written(mut self, book: CostBook) {
+        self.costs = CostBook::default();
+        self.room.learn(book);
+    }
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        self.room.lock().fresh.add(&self.costs);
+    }
+}
+
+impl Inner {
+    /// What is known of a kind is held for those of it that are here already, too.
+    fn hold_known(&mut self, declared: Cost) {
+        let Self { admission, book, seats, .. } = self;
+        for (number, seat) in seats {
+            admission.known(*number, book.learned(&seat.kind, declared).map(|cost| cost.memory_bytes));
+        }
     }
 }
 
