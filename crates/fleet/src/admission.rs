@@ -132,6 +132,8 @@ impl fmt::Display for Limit {
 const SETTLED: Duration = Duration::from_secs(30);
 /// Measurements that a bot's peak is taken of.
 const RECENT: usize = 8;
+/// A settled bot of a kind that is not known may come to so many times the memory that it had.
+const GROWTH: u64 = 2;
 
 /// What is held for one bot.
 #[derive(Clone, Debug)]
@@ -205,17 +207,22 @@ impl Held {
     }
 
     /// What is held. Memory is what a bot once had, as it will want it again, and what others of its kind came to have, as it
-    /// may yet; of cores, which are shared, it is what it had on average, and the rush of its launch counts for nothing.
+    /// may yet, or while that is not known, twice what it had; of cores, which are shared, it is what it had on average, and the
+    /// rush of its launch counts for nothing.
     fn cost(&self, now: Timestamp) -> Cost {
         let reserved = self.reserved.memory_bytes;
         match self.is_settled(now) {
             true => Cost {
-                memory_bytes: self.peak_bytes.max(self.known_bytes.unwrap_or(0).min(reserved)),
+                memory_bytes: self.peak_bytes.max(self.expected_bytes().min(reserved)),
                 cpu_millis: self.mean_cpu(),
                 ..self.reserved
             },
             false => Cost { memory_bytes: self.peak_bytes.max(reserved), ..self.reserved },
         }
+    }
+
+    fn expected_bytes(&self) -> u64 {
+        self.known_bytes.unwrap_or_else(|| self.peak_bytes.saturating_mul(GROWTH))
     }
 
     fn mean_cpu(&self) -> u64 {

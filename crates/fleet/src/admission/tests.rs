@@ -68,13 +68,15 @@ fn settled() -> Admission<u8> {
 fn what_was_declared_is_held_until_what_is_measured_takes_over() {
     let mut admission = settled();
     assert_eq!(admission.used(at(629)).memory_bytes, Cost::PLANNED.memory_bytes, "it may grow yet");
-    assert_eq!(admission.used(at(630)), cost(GB / 10, 200));
+    assert_eq!(admission.used(at(630)), cost(GB / 5, 200), "it may grow to twice what it had");
     // A peak of memory counts for ever, and one of cores on average.
-    admission.measure(1, cost(GB, 1_000), at(645));
+    admission.measure(1, cost(GB / 2, 1_000), at(645));
     admission.measure(1, cost(GB / 10, 200), at(650));
     assert_eq!(admission.used(at(660)), cost(GB, 300));
     measure(&mut admission, 1, 655, &[cost(GB / 10, 200); 2 * RECENT]);
     assert_eq!(admission.used(at(730)), cost(GB, 200));
+    admission.measure(1, cost(GB, 200), at(735));
+    assert_eq!(admission.used(at(735)), cost(Cost::PLANNED.memory_bytes, 200), "no more than was declared for that");
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn what_its_kind_is_known_to_cost_stays_held_however_little_a_bot_uses_yet() {
     admission.known(1, Some(GB / 20));
     assert_eq!(held(&admission).memory_bytes, GB / 10, "its own");
     admission.known(1, None);
-    assert_eq!(held(&admission).memory_bytes, GB / 10);
+    assert_eq!(held(&admission).memory_bytes, GB / 5);
 }
 
 #[test]
@@ -331,7 +333,7 @@ proptest! {
             for (key, one) in &*seen {
                 let held = admission.cost_of(*key, now).unwrap().memory_bytes;
                 let least = match admission.held[key].is_settled(now) {
-                    true => one.known.unwrap_or(0).min(one.reserved.memory_bytes),
+                    true => one.known.unwrap_or(2 * one.peak()).min(one.reserved.memory_bytes),
                     false => one.reserved.memory_bytes,
                 };
                 prop_assert_eq!(held, one.peak().max(least));

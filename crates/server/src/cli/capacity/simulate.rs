@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{FleetArgs, ResultArgs, TraceArgs, page, progress};
 use crate::cli::sources;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 
 /// `muster simulate`
 #[derive(Debug, Args)]
@@ -55,7 +55,9 @@ pub(super) struct Compared {
 
 /// Simulates each policy, and puts them side by side.
 pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let compared = compare(args)?;
+    // What is wrong with the configuration is nothing to those who do not try it.
+    let sources = if args.wants(Contender::CONFIGURED) { sources(args.config.as_deref())? } else { Sources::default() };
+    let compared = compare(args, &sources)?;
     args.result.write_page(|| page::of_comparison(&compared))?;
     if args.result.json {
         println!("{}", serde_json::to_string_pretty(&compared)?);
@@ -65,14 +67,19 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn compare(args: &SimulateArgs) -> anyhow::Result<Compared> {
+impl SimulateArgs {
+    fn wants(&self, policy: &str) -> bool {
+        self.policies.is_empty() || self.policies.iter().any(|name| name == policy)
+    }
+}
+
+/// `configuration` is that of the policy that is no preset.
+pub(super) fn compare(args: &SimulateArgs, configuration: &Sources) -> anyhow::Result<Compared> {
+    let own = Config::load(configuration)?.autoscale.policy;
     let meetings = args.trace.read()?;
     let (trace, setup) = (&meetings.trace, args.fleet.setup(args.trace.seed)?);
-    let own = Config::load(&sources(args.config.as_deref())?)?.autoscale.policy;
     let presets = simulate::contenders(setup.slots(), trace.peak());
     let contenders = presets.into_iter().chain([Contender::configured(own, setup.slots())]);
-    let is_wanted =
-        |contender: &Contender| args.policies.is_empty() || args.policies.iter().any(|name| name == contender.name);
     let outcome = |contender: Contender| simulate::run(trace, &setup, &contender, &mut progress(contender.name));
     Ok(Compared {
         meetings: trace.meetings.len() as u64,
@@ -80,7 +87,7 @@ pub(super) fn compare(args: &SimulateArgs) -> anyhow::Result<Compared> {
         host: args.fleet.host.name.clone(),
         bots_per_host: setup.slots(),
         price: args.fleet.price(),
-        policies: contenders.filter(is_wanted).map(outcome).collect(),
+        policies: contenders.filter(|contender| args.wants(contender.name)).map(outcome).collect(),
         is_week: meetings.is_week,
         of: meetings.name,
     })

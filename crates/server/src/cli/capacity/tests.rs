@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::plan::{self, PlanArgs};
 use super::simulate::{self, SimulateArgs};
 use super::*;
+use crate::config::Sources;
 
 #[derive(Debug, Parser)]
 struct Plan {
@@ -113,7 +114,7 @@ fn a_week_is_planned_and_compared() {
         "configured",
     ])
     .args;
-    let compared = simulate::compare(&args).unwrap();
+    let compared = simulate::compare(&args, &Sources::default()).unwrap();
     insta::assert_snapshot!(simulate::table(&compared), @r"
     the built-in working week of 2000 meetings (seed 1): at most 56 at once, on c5.4xlarge with 16 bots each
 
@@ -133,21 +134,22 @@ fn a_week_is_planned_and_compared() {
 
 #[test]
 fn what_is_configured_is_tried() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("muster.toml");
-    std::fs::write(&file, "[autoscale]\npolicy = \"predictive\"\nslots_per_worker = 16\nmax_workers = 1\n").unwrap();
-    let flags = ["simulate", "--meetings", "300", "--policy", "predictive", "--policy", "configured", "--config"];
-    let args = Simulate::parse_from(flags.iter().copied().chain([file.to_str().unwrap()])).args;
-    let answer = serde_json::to_value(simulate::compare(&args).unwrap()).unwrap();
+    let flags = ["simulate", "--meetings", "300", "--policy", "predictive", "--policy", "configured"];
+    let args = Simulate::parse_from(flags).args;
+    let compare = |text: &str| {
+        let sources = Sources { file: Some(("muster.toml".into(), text.to_owned())), ..Sources::default() };
+        simulate::compare(&args, &sources)
+    };
+    let answer = compare("[autoscale]\npolicy = \"predictive\"\nslots_per_worker = 16\nmax_workers = 1\n").unwrap();
+    let answer = serde_json::to_value(answer).unwrap();
     let [preset, own] = [0, 1].map(|place| &answer["policies"][place]);
     assert_eq!(
         (&own["policy"], &own["host_hours"]),
         (&json!("configured"), &preset["host_hours"]),
         "without its most workers"
     );
-    std::fs::write(&file, "[autoscale]\nactive_out = 101\n").unwrap();
-    let error = format!("{:#}", simulate::compare(&args).unwrap_err());
-    assert!(error.contains("autoscale.active_out: expected a number from 0 to 100"), "{error}");
+    let error = format!("{:#}", compare("[autoscale]\nactive_out = 101\n").unwrap_err());
+    assert!(error.contains("autoscale.active_out: expected an integer from 0 to 100"), "{error}");
 }
 
 #[test]
@@ -183,8 +185,9 @@ fn pages_have_plots_and_no_scripts() {
     let file = |name: &str| dir.path().join(name).display().to_string();
     let plan = Plan::parse_from(["plan", "--meetings", "300", "--json", "--html", &file("plan.html")]);
     plan::run(&plan.args).unwrap();
-    let simulate = Simulate::parse_from(["simulate", "--meetings", "300", "--html", &file("week.html")]);
-    simulate::run(&simulate.args).unwrap();
+    let simulate = Simulate::parse_from(["simulate", "--meetings", "300"]);
+    let compared = simulate::compare(&simulate.args, &Sources::default()).unwrap();
+    std::fs::write(file("week.html"), page::of_comparison(&compared).unwrap()).unwrap();
     for (name, plots) in [("plan.html", 3), ("week.html", 8)] {
         let page = std::fs::read_to_string(file(name)).unwrap();
         assert_eq!(page.matches("<svg").count(), plots, "{name}");

@@ -10,7 +10,7 @@ use super::room::Room;
 use crate::roles::{Backend, documents};
 
 /// The document in the store.
-pub const COSTS: &str = "costs";
+pub const COSTS: &str = "bot_costs";
 /// Between two looks at what others learned, and two writes, at least; with [`SPREAD`] it is a minute on average.
 const LEAST: Duration = Duration::from_secs(45);
 /// So much longer at most, by chance: workers that started together are not to write together.
@@ -30,7 +30,7 @@ pub(super) async fn keep(backend: Backend, room: Arc<Room>) {
 }
 
 /// Adds what was learned here to what all know, and takes that over. What cannot be written is kept for the next time. Cancel
-/// safe: then it may count twice.
+/// safe: then, as after a write that was applied and could not be answered, it may count twice.
 pub(super) async fn share(backend: &Backend, room: &Room) {
     if room.machine().is_none() {
         return;

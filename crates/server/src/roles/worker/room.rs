@@ -156,7 +156,7 @@ impl Room {
         let now = self.clock.now();
         let mut inner = self.lock();
         // On a machine with fewer cores than it wants it is slow; memory is what it dies of.
-        let mut cost = inner.book.cost(&kind, self.declared);
+        let mut cost = inner.alone(inner.book.cost(&kind, self.declared), self.declared);
         cost.cpu_millis = cost.cpu_millis.min(inner.admission.budget().cpu_millis);
         let number = inner.next;
         if let Err(limit) = inner.admission.reserve(number, cost, now) {

@@ -64,6 +64,13 @@ impl Inner {
     /// What has to fit before a bot is taken.
     pub(super) fn next_cost(&self, declared: Cost) -> Cost {
         let needed = self.needed.map_or(Cost::default(), |(cost, _)| cost);
-        self.book.lowest(declared).max(needed).min(whole(self.admission.budget()))
+        self.alone(self.book.lowest(declared).max(needed), declared).min(whole(self.admission.budget()))
+    }
+
+    /// What is to be held for a bot of this cost. On an empty machine it is no more memory than is declared: what its kind was
+    /// measured to have may be more than the machine has, and then none would ever run that could show that it is less.
+    pub(super) fn alone(&self, cost: Cost, declared: Cost) -> Cost {
+        let most = if self.admission.bots() == 0 { declared.memory_bytes } else { u64::MAX };
+        Cost { memory_bytes: cost.memory_bytes.min(most), ..cost }
     }
 }

@@ -212,7 +212,7 @@ async fn each_bot_that_settled_is_learned_from_once_when_its_seat_is_given_back(
         || room.lock().book.known(Cost::PLANNED).map(|(_, cost, bots)| (cost.memory_bytes / 1_000_000, bots)).next();
     let stays = seat();
     settle(&room, &millis, &stays, 20_000_000);
-    assert_eq!(held(&room), [20], "what was declared is given back");
+    assert_eq!(held(&room), [40], "all that was declared but twice what it has is given back");
     for _ in 0..9 {
         drop(seat());
         let seat = seat();
@@ -254,6 +254,36 @@ fn what_a_kind_is_known_to_cost_stays_held() {
     let [known, reserved] = held(&room)[..] else { panic!("two bots") };
     assert!((100..=105).contains(&known), "learned elsewhere while it was in its call: {known}");
     assert_eq!(reserved, known);
+}
+
+#[test]
+fn a_kind_that_was_measured_to_need_more_than_the_machine_has_runs_alone() {
+    let room = room(|_| ());
+    let all = room.budget().0.memory_bytes;
+    room.learn(learned([("zoom/audio", 2 * all)]));
+    assert_eq!((room.check(), room.outlook().room), (Ok(()), 1));
+    let seat = room.reserve(&session("zoom", false)).unwrap();
+    let dear = room.reserve(&session("zoom", false)).unwrap_err();
+    assert!(room.is_too_small_for(dear) && room.check().is_err());
+    drop(seat);
+    assert_eq!(room.check(), Ok(()), "or it would never be learned that it needs less");
+}
+
+#[tokio::test]
+async fn one_that_had_more_than_any_may_is_not_what_its_kind_costs() {
+    let (clock, millis) = clock();
+    let config = Config::load(&Sources::default()).unwrap().worker;
+    let room = Room::new(
+        &WorkerConfig { bot_memory: 300_000_000, bot_cpu_millis: 10, bot_memory_limit: 400_000_000, ..config },
+        Some(Machine::here()),
+        clock,
+    );
+    let mut seat = room.reserve(&session("zoom", false)).unwrap();
+    settle(&room, &millis, &seat, 401_000_000);
+    room.enforce();
+    assert_eq!(seat.evicted().await.reason, EndReason::OverBudget);
+    drop(seat);
+    assert!(room.take_fresh().costs.is_empty());
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use muster_fleet::admission::Relief;
-
 use muster_fleet::cost::{Cost, CostBook};
 use muster_session::EndReason;
 use tokio::time::Instant;
@@ -42,10 +41,14 @@ impl Room {
         inner.admission.measure(number, usage, now);
     }
 
-    /// Nothing more is held for a bot, and what it cost is learned from, once.
+    /// Nothing more is held for a bot, and what it cost is learned from, once. But not of one that had more than any may: that
+    /// is not what its kind costs.
     pub(super) fn release(&self, inner: &mut Inner, number: u64) {
         let Some(cost) = inner.admission.release(number).filter(|_| !self.simulated) else { return };
         let Some(seat) = inner.seats.get(&number) else { return };
+        if seat.evicted.borrow().as_ref().is_some_and(|why| why.reason == EndReason::OverBudget) {
+            return;
+        }
         inner.book.record(&seat.kind, cost);
         inner.fresh.record(&seat.kind, cost);
         inner.hold_known(self.declared);
