@@ -32,6 +32,8 @@ MUSTER_{{ . | replace "." "__" | upper }}
   "autoscale.min_workers" $workers.min
   "autoscale.max_workers" $workers.max
   "autoscale.slots_per_worker" $workers.bots }}
+{{- /* worker.bot_memory_limit, 3 GB, must not be less. */}}
+{{- if gt (int $workers.botMemoryMi) 3300 }}{{ $_ := set $made "worker.bot_memory_limit" (printf "%dMiB" (int $workers.botMemoryMi)) }}{{ end }}
 {{- if eq $workers.kind "scaledjob" }}{{ $_ := set $made "worker.exit_when_idle" $workers.exitWhenIdle }}{{ end }}
 {{- if and (ne $workers.kind "fixed") (eq $workers.trigger "external-push") }}{{ $_ := set $made "autoscale.keda_listen" "0.0.0.0:9090" }}{{ end }}
 {{- range $key, $value := merge (deepCopy .Values.config) $made }}
