@@ -40,7 +40,8 @@ impl Topic {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Job {
-    /// Run the bot of this session; `attempt` is the attempt it asks for, so a stale message is recognised.
+    /// Run the bot of this session; `attempt` is the attempt it asks for, so a stale message is recognised. One that is
+    /// handed back asks for the same again.
     Run {
         /// The session.
         bot: BotId,

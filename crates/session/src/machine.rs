@@ -207,6 +207,7 @@ impl Session {
             deduplication_key: new.deduplication_key,
             rejoin: new.rejoin,
             lost: None,
+            handed_back: None,
             state: if scheduled.is_some() { State::Scheduled } else { State::Queued },
             since: now,
             held: false,
@@ -317,9 +318,9 @@ impl Session {
         Some(match self.state {
             State::Scheduled | State::MediaExpired => return None,
             State::Done => return self.added_transcripts().filter_map(TranscriptRecord::deadline).min(),
-            State::Queued if self.lost.is_some() => self.since + REJOIN_WAIT,
+            State::Queued if self.lost.is_some() => self.queued_until(REJOIN_WAIT),
             State::Queued if self.held => self.since + HELD_WAIT,
-            State::Queued => self.since + QUEUE_WAIT,
+            State::Queued => self.queued_until(QUEUE_WAIT),
             State::Joining => self.since + JOIN_WAIT,
             State::WaitingRoom => self.since + self.leave.lobby() + GRACE,
             State::InMeeting | State::Recording => {
@@ -330,6 +331,14 @@ impl Session {
             State::Leaving => self.since + LEAVE_WAIT,
             State::Processing => self.since + PROCESS_WAIT,
         })
+    }
+
+    /// When it has waited for a worker for too long, if one may take `wait`. All the ways in of one that is handed back again
+    /// and again take no longer together than one that is not handed back may.
+    fn queued_until(&self, wait: Duration) -> Timestamp {
+        let until = self.since + wait;
+        let together = wait + JOIN_WAIT + self.leave.lobby() + GRACE;
+        self.handed_back.map_or(until, |first| until.min(first + together))
     }
 
     /// The lease runs out at this time; what a session without one is not waiting for.

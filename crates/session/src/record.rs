@@ -39,6 +39,9 @@ pub struct Session {
     /// What it was lost by, once that happened.
     #[serde(default)]
     pub lost: Option<End>,
+    /// When this attempt was first handed back: its worker went down before the bot was let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_back: Option<Timestamp>,
     /// Where the session is.
     pub state: State,
     /// Since when.
@@ -49,7 +52,7 @@ pub struct Session {
     /// The place that it takes is counted among its tenant's: kept by the store, by what each write does to the places.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub place: bool,
-    /// Attempts at joining begun so far.
+    /// Attempts at joining begun so far, but for one that was handed back and is to begin again.
     pub attempt: u32,
     /// The bot is not one of our workers': it runs elsewhere, and webhooks say how it goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -101,14 +101,14 @@ impl Session {
                     self.enter(State::Leaving, now);
                     return Ok(());
                 }
-                if self.try_again(reason, &message, Duration::ZERO, out, now) {
+                if self.goes_again(reason, &message, Duration::ZERO, out, now) {
                     return Ok(());
                 }
                 self.leaving(reason, message, out, at.min(now), now);
             }
             Report::Ended { at, reason, message, .. } => {
                 self.require(self.state.is_live(), "ended")?;
-                if self.end.is_none() && self.try_again(reason, &message, Duration::ZERO, out, now) {
+                if self.end.is_none() && self.goes_again(reason, &message, Duration::ZERO, out, now) {
                     return Ok(());
                 }
                 // On its way out to come back, and then asked to leave for good.
@@ -198,9 +198,44 @@ impl Session {
             true => self.rejoin && self.lost.is_none(),
             false => self.attempt < MAX_ATTEMPTS,
         };
-        // A worker that goes down takes only calls with it.
-        let passing = reason.worth_retry() || (reason == EndReason::WorkerShutdown && !self.was_admitted());
-        left && passing && self.remote.is_none() && self.stop_requested.is_none() && self.end.is_none()
+        left && reason.worth_retry() && self.is_wanted()
+    }
+
+    /// True if one of our workers is to run its bot, and nothing speaks against another one doing so.
+    fn is_wanted(&self) -> bool {
+        self.remote.is_none() && self.stop_requested.is_none() && self.end.is_none()
+    }
+
+    /// Queues it again if its bot may be sent again: by another attempt, or by the same one at another worker.
+    fn goes_again(
+        &mut self,
+        reason: EndReason,
+        message: &str,
+        pause: Duration,
+        out: &mut Outcome,
+        now: Timestamp,
+    ) -> bool {
+        self.hand_back(reason, out, now) || self.try_again(reason, message, pause, out, now)
+    }
+
+    /// Queues the same attempt again if the worker goes down while the bot is on its way in. The worker's end is no failure
+    /// of the attempt: it is not counted, and there is nothing to wait for. [`deadline`](Session::deadline) bounds how often.
+    fn hand_back(&mut self, reason: EndReason, out: &mut Outcome, now: Timestamp) -> bool {
+        let on_its_way = matches!(self.state, State::Joining | State::WaitingRoom);
+        if reason != EndReason::WorkerShutdown || !on_its_way || !self.is_wanted() {
+            return false;
+        }
+        self.note("HandedBack", "The worker shuts down; another one sends the bot", now);
+        self.handed_back.get_or_insert(now);
+        self.attempt = self.attempt.saturating_sub(1);
+        self.enter(State::Queued, now);
+        self.lease = None;
+        self.fencing += 1;
+        // Over at once if it was handed back for too long.
+        if self.overdue(out, now).is_err() {
+            self.dispatch(Duration::ZERO, out);
+        }
+        true
     }
 
     /// Queues another attempt, not before `pause` is over, if there may be one.
@@ -224,6 +259,7 @@ impl Session {
         if self.was_admitted() {
             self.lost = Some(End { reason, message: message.to_owned(), at: now });
         }
+        self.handed_back = None;
         self.enter(State::Queued, now);
         self.lease = None;
         self.fencing += 1;
@@ -241,6 +277,14 @@ impl Session {
             // It was not alone before.
             Some(_) if reason == EndReason::NoOneJoined => {
                 (EndReason::EveryoneLeft, EndReason::EveryoneLeft.message().to_owned())
+            }
+            // Nothing was stopped that had not begun.
+            None if reason == EndReason::WorkerShutdown && !self.was_admitted() => {
+                let reason = match self.stop_requested {
+                    Some(_) => EndReason::LeaveRequested,
+                    None => EndReason::WorkerLost,
+                };
+                (reason, reason.message().to_owned())
             }
             _ => (reason, message),
         }
@@ -260,7 +304,7 @@ impl Session {
         out: &mut Outcome,
         now: Timestamp,
     ) {
-        if self.try_again(reason, &message, gone.since(now), out, now) {
+        if self.goes_again(reason, &message, gone.since(now), out, now) {
             return;
         }
         // It had said why it was leaving, or was asked to: that stands.

@@ -479,17 +479,104 @@ fn a_scheduled_one_may_have_to_wait_in_line() {
     assert!(!session.held);
 }
 
+/// Acquires it, has its worker go down before it is let in, and expects the same attempt to be queued at once.
+fn handed_back(session: &mut Session, lobby: bool, second: i64) {
+    let attempt = session.attempt;
+    session.apply(acquire(session), at(second)).unwrap();
+    if lobby {
+        session.apply(report(session, Report::WaitingRoom { at: at(second) }), at(second)).unwrap();
+    }
+    let token = session.fencing;
+    let out = session.apply(gone(session, EndReason::WorkerShutdown), at(second)).unwrap();
+    assert_eq!((session.state, session.attempt, out.events.len()), (State::Queued, attempt, 0));
+    assert_eq!(out.jobs, [(Job::Run { bot: session.id, attempt: attempt + 1 }, Duration::ZERO)]);
+    assert!(session.fencing > token && session.lease.is_none() && session.has_place());
+}
+
 #[test]
 fn one_that_was_not_let_in_when_its_worker_goes_down_is_handed_back() {
     let (mut session, _) = Session::create(new(None, false), at(0));
-    session.apply(acquire(&session), at(1)).unwrap();
-    let out = session.apply(gone(&session, EndReason::WorkerShutdown), at(2)).unwrap();
-    assert_eq!((session.state, out.jobs.len()), (State::Queued, 1));
-    session.apply(acquire(&session), at(10)).unwrap();
+    // However often that is: nothing was tried and failed.
+    for second in 1..10 {
+        handed_back(&mut session, second % 2 == 0, second);
+    }
+    // So all attempts are left.
+    for attempt in 1..=MAX_ATTEMPTS {
+        session.apply(acquire(&session), at(10)).unwrap();
+        assert_eq!(session.attempt, attempt);
+        if attempt < MAX_ATTEMPTS {
+            session.apply(gone(&session, EndReason::BotCrashed), at(10)).unwrap();
+            handed_back(&mut session, true, 11);
+        }
+    }
     let report = Report::Admitted { at: at(11) };
     session.apply(Input::Report { fencing: session.fencing, report }, at(11)).unwrap();
     session.apply(gone(&session, EndReason::WorkerShutdown), at(12)).unwrap();
     assert_eq!(session.end.map(|end| end.reason), Some(EndReason::WorkerShutdown), "its call is over");
+}
+
+#[test]
+fn one_on_its_way_back_into_its_call_is_handed_back_too() {
+    let mut session = coming_back();
+    for second in 100..104 {
+        handed_back(&mut session, second % 2 == 0, second);
+    }
+    assert_eq!(session.deadline(), Some(at(103) + REJOIN_WAIT), "the call goes on without it");
+    session.apply(acquire(&session), at(104)).unwrap();
+    session.apply(report(&session, Report::Admitted { at: at(105) }), at(105)).unwrap();
+    assert_eq!((session.state, session.attempt), (State::InMeeting, 2));
+}
+
+/// A bot that says itself that its worker goes down says nothing else than its worker does.
+#[test]
+fn its_own_word_hands_it_back_as_well() {
+    let reason = EndReason::WorkerShutdown;
+    for told in [Report::Leaving { at: at(3), reason, message: "m".into() }, ended(3, reason)] {
+        let (mut session, _) = Session::create(new(None, false), at(0));
+        session.apply(acquire(&session), at(1)).unwrap();
+        let out = session.apply(report(&session, told), at(3)).unwrap();
+        assert_eq!(out.jobs, [(Job::Run { bot: session.id, attempt: 1 }, Duration::ZERO)]);
+        assert_eq!((session.state, session.attempt), (State::Queued, 0));
+    }
+}
+
+/// Invariant: one that is handed back without end does not wait for ever.
+#[test]
+fn all_that_it_is_handed_back_takes_no_longer_than_one_way_in_may() {
+    let (mut session, _) = Session::create(new(None, false), at(0));
+    let longest = QUEUE_WAIT + JOIN_WAIT + session.leave.lobby() + GRACE;
+    handed_back(&mut session, false, 10);
+    assert_eq!(session.deadline(), Some(at(10) + QUEUE_WAIT), "it waits for a worker as long as any");
+    let end = at(10) + longest;
+    let late = i64::try_from(longest.as_secs()).unwrap() - 90;
+    handed_back(&mut session, true, late);
+    assert_eq!(session.deadline(), Some(end));
+    let mut waiting = session.clone();
+    assert_eq!(step(&mut waiting, Input::DeadlinePassed, late + 100), ["bot.failed", "bot.done"]);
+    assert_eq!(waiting.end.unwrap().reason, EndReason::NoCapacity);
+    let mut failed = session.clone();
+    failed.apply(acquire(&failed), at(late)).unwrap();
+    failed.apply(gone(&failed, EndReason::BotCrashed), at(late)).unwrap();
+    assert_eq!(failed.deadline(), Some(at(late) + QUEUE_WAIT), "another attempt is another way in");
+    session.apply(acquire(&session), at(late)).unwrap();
+    let out = session.apply(gone(&session, EndReason::WorkerShutdown), end).unwrap();
+    assert_eq!(session.end.map(|end| end.reason), Some(EndReason::NoCapacity));
+    assert!(out.jobs.is_empty() && out.events[0].body["status_code"] == 500);
+}
+
+#[test]
+fn one_that_was_asked_to_leave_is_not_handed_back_and_left_because_it_was_asked() {
+    let ends: [fn(&Session) -> Input; 2] = [
+        |session| report(session, ended(3, EndReason::WorkerShutdown)),
+        |session| gone(session, EndReason::WorkerShutdown),
+    ];
+    for end in ends {
+        let (mut session, _) = Session::create(new(None, false), at(0));
+        session.apply(acquire(&session), at(1)).unwrap();
+        session.apply(Input::Stop, at(2)).unwrap();
+        session.apply(end(&session), at(3)).unwrap();
+        assert_eq!(session.end.unwrap().reason, EndReason::LeaveRequested);
+    }
 }
 
 /// What may happen, with the token and the time left open.
@@ -576,6 +663,10 @@ proptest! {
             prop_assert!(session.fencing >= before.fencing && session.attempt <= MAX_ATTEMPTS + u32::from(rejoin));
             prop_assert_eq!(session.lease.is_some(), session.state.is_live());
             prop_assert!(session.state == State::Queued || !session.held);
+            // Invariant: a worker's end before admission is no attempt, and no stop.
+            prop_assert!(session.attempt >= before.attempt || session.state == State::Queued || session.end.is_some());
+            let stopped = session.end.as_ref().is_some_and(|end| end.reason == EndReason::WorkerShutdown);
+            prop_assert!(!stopped || session.was_admitted());
             assert_lawful(&events);
         }
         // Invariant: every state has a deadline, so no session hangs.
