@@ -1,16 +1,20 @@
 //! Every long-lived task of the server: named, counted, joined, and with a declared consequence of its failure.
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Shutdown in three steps: take no new work and let calls end; make them end; end everything.
+/// Shutdown in three steps: take no new work and let calls end; make them end; end everything. The first begins by a
+/// signal or by something else; who sends a signal may wait for less time.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     draining: CancellationToken,
+    terminating: CancellationToken,
+    terminated_at: Arc<OnceLock<Instant>>,
     hurrying: CancellationToken,
     ending: CancellationToken,
 }
@@ -18,6 +22,13 @@ pub struct Shutdown {
 impl Shutdown {
     /// Take no new work.
     pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// The process got a signal to end; implies [`drain`](Self::drain).
+    pub fn terminate(&self) {
+        self.terminated_at.get_or_init(Instant::now);
+        self.terminating.cancel();
         self.draining.cancel();
     }
 
@@ -36,6 +47,12 @@ impl Shutdown {
     /// Done when draining has begun. Cancel safe.
     pub async fn drained(&self) {
         self.draining.cancelled().await;
+    }
+
+    /// Done when the process got a signal to end; answers when that was. Cancel safe.
+    pub async fn terminated(&self) -> Instant {
+        self.terminating.cancelled().await;
+        *self.terminated_at.get_or_init(Instant::now)
     }
 
     /// Done when running calls have to end. Cancel safe.

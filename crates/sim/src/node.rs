@@ -71,9 +71,9 @@ impl Node {
         self.process.abort();
     }
 
-    /// Asks it to take no more work, to see its bots to their end, and to end.
-    pub fn drain(&self) {
-        self.shutdown.drain();
+    /// Sends it a signal: it takes no more work, and ends when its bots have, for which it gives them a while.
+    pub fn terminate(&self) {
+        self.shutdown.terminate();
     }
 }
 
@@ -139,6 +139,7 @@ fn worker_config() -> WorkerConfig {
         heartbeat: Duration::from_secs(1),
         launch_deadline: Duration::from_secs(8),
         stop_grace: Duration::from_secs(5),
+        stop_deadline: Some(Duration::from_secs(2)),
         ..process::defaults().worker.clone()
     }
 }

@@ -85,7 +85,7 @@ pub enum Happening {
         /// How long.
         time: Duration,
     },
-    /// A process is asked to end, with patience; a new one takes its place.
+    /// A process is asked to end, with some patience; a new one takes its place.
     Drain {
         /// Which.
         node: usize,
@@ -152,7 +152,7 @@ fn meeting(rng: &mut Rng) -> Meeting {
 
 fn happening(rng: &mut Rng, nodes: usize) -> (Duration, Happening) {
     let (at, node) = (seconds(rng, 0..150), rng.usize(0..nodes));
-    let what = match rng.u32(0..10) {
+    let what = match rng.u32(0..12) {
         0..=3 => Happening::Kill { node, back_in: seconds(rng, 0..20) },
         4..=5 => Happening::Freeze { node, time: seconds(rng, 1..40) },
         6..=7 => Happening::CutOff { node, time: seconds(rng, 1..40) },

@@ -179,7 +179,7 @@ impl Fleet {
             Happening::Drain { node } => {
                 self.world.count("drains");
                 let old = self.nodes.remove(&node)?;
-                old.drain();
+                old.terminate();
                 self.leaving.push(old);
                 self.begin(node);
             }

@@ -11,7 +11,7 @@ use muster_queue::{Delivery, Depth, Enqueue, Limits, Queue, QueueError, Receipt}
 use muster_server::roles::Role;
 use muster_session::event::Event;
 use muster_session::job::{Job, Topic};
-use muster_session::{BotId, Session, State, TenantId, Timestamp};
+use muster_session::{BotId, EndReason, Session, State, TenantId, Timestamp};
 use muster_store::{SessionStore as _, TenantLoad};
 
 use crate::Plant;
@@ -93,6 +93,14 @@ fn written(world: &World, life: Life, before: Option<&Session>, after: &Session,
                 before.version, after.version, before.fencing, after.fencing
             )
         });
+    }
+    // Invariant: a worker that ends costs no attempt of a bot that was not let in yet, and is not why it ends.
+    if before.attempt > after.attempt {
+        world.count("hand-backs");
+    }
+    let stopped = after.end.as_ref().is_some_and(|end| end.reason == EndReason::WorkerShutdown);
+    if stopped && !after.was_admitted() {
+        world.violate(|| format!("session {bot} was never let in, and ended by the end of a worker"));
     }
     // A worker writes for what it holds, or takes what nobody does.
     let owner = before.lease.as_ref().map(|lease| &lease.owner);

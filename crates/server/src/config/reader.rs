@@ -358,6 +358,19 @@ impl<'a> Reader<'a> {
         .expect("the default is in range")
     }
 
+    pub(super) fn duration_opt(
+        &mut self,
+        key: &'static str,
+        [min, max]: [&str; 2],
+        doc: &'static str,
+    ) -> Option<Duration> {
+        let (low, high) = (parse_duration(min), parse_duration(max));
+        let expected = format!("a duration from {min} to {max}");
+        self.read(key, None, doc, Some(format!("{min} to {max}")), &expected, |t| {
+            parse_duration(t).filter(|d| Some(*d) >= low && Some(*d) <= high)
+        })
+    }
+
     pub(super) fn integer(&mut self, key: &'static str, default: u32, min: u32, max: u32, doc: &'static str) -> u32 {
         let range = format!("{min} to {max}");
         let given = self.take(key, Some(default.to_string()), doc, Some(range.clone()));

@@ -70,6 +70,11 @@ fn each_mistake_is_named_with_its_key_and_what_is_allowed() {
         ("[worker]\nmax_concurrent_bots = 0", "worker.max_concurrent_bots: expected an integer from 1 to 1000, got 0"),
         ("[worker]\nmax_concurrent_bots = \"8\"", "worker.max_concurrent_bots: expected an integer"),
         ("[worker]\nlease = \"3s\"\nheartbeat = \"2s\"", "worker.lease: must be at least three times worker.heartbeat"),
+        ("[worker]\nstop_deadline = \"25h\"", "worker.stop_deadline: expected a duration from 0s to 24h"),
+        (
+            "[worker]\nstop_deadline = \"2m\"\ndrain_deadline = \"1m\"",
+            "worker.stop_deadline: must not be longer than worker.drain_deadline",
+        ),
         ("[worker]\nbot_memory = \"1.5\"", "worker.bot_memory: expected a size from 16MB to 1TB, such as \"1.5GB\""),
         ("[worker]\nbot_memory = \"15MB\"", "worker.bot_memory: expected a size from 16MB"),
         ("[worker]\nbot_cpu = 0", "worker.bot_cpu: expected a number from 0.01 to 64, got 0"),

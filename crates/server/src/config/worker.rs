@@ -41,6 +41,8 @@ pub struct WorkerConfig {
     pub stop_grace: Duration,
     /// Longest wait for calls to end once no more bots are taken.
     pub drain_deadline: Duration,
+    /// The same once the process was told to stop, if that is less.
+    pub stop_deadline: Option<Duration>,
     /// Longest way from launch to lobby or call.
     pub join_timeout: Duration,
     /// Samples must arrive within this time once somebody is there to be heard.
@@ -69,7 +71,8 @@ impl WorkerConfig {
             heartbeat: r.duration("worker.heartbeat", "2s", "100ms", "1m", "How often leases are renewed and stop requests are picked up."),
             launch_deadline: r.duration("worker.launch_deadline", "30s", "1s", "5m", "Longest start of a bot process."),
             stop_grace: r.duration("worker.stop_grace", "20s", "1s", "10m", "How long a bot may take to leave before it is killed."),
-            drain_deadline: r.duration("worker.drain_deadline", "4h", "0s", "24h", "How long running calls are waited for after the first SIGTERM or Ctrl-C, or `muster workers drain`."),
+            drain_deadline: r.duration("worker.drain_deadline", "4h", "0s", "24h", "How long running calls are waited for once the worker takes no more bots: by `muster workers drain`, because its machine is wanted back, or by SIGTERM or Ctrl-C."),
+            stop_deadline: r.duration_opt("worker.stop_deadline", ["0s", "24h"], "How long they are waited for after the first SIGTERM or Ctrl-C, where the process is killed some time after that: less than that time by worker.stop_grace and ten seconds. Default: worker.drain_deadline, which is the most."),
             join_timeout: r.duration("worker.join_timeout", "2m", "5s", "4m", "Longest way from launch to lobby or call."),
             capture_timeout: r.duration("worker.capture_timeout", "20s", "1s", "5m", "Audio must arrive within this time once somebody is there to be heard."),
             segment: r.duration("worker.segment", "5s", "1s", "1m", "Length of one recording segment: the most that a killed bot loses."),
@@ -86,6 +89,9 @@ impl WorkerConfig {
         }
         if self.bot_memory_limit < self.bot_memory {
             r.problem("worker.bot_memory_limit: must not be less than worker.bot_memory, which every bot may have");
+        }
+        if self.stop_deadline.is_some_and(|stop| stop > self.drain_deadline) {
+            r.problem("worker.stop_deadline: must not be longer than worker.drain_deadline, which ends calls then");
         }
         if let Some(id) = &self.id
             && (id.len() > LONGEST_ID || !id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))

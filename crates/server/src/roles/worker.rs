@@ -221,3 +221,6 @@ async fn receive(worker: &Arc<Worker>, bots: &mut JoinSet<()>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

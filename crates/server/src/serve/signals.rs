@@ -5,8 +5,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::supervise::Shutdown;
 
-/// The first signal drains, unless something else did, the second makes running bots leave now. Returns when no bot is left, or when a task
-/// failed that the server cannot do without.
+/// The first signal drains, unless something else did, and begins `worker.stop_deadline`; the second makes running bots
+/// leave now. Returns when no bot is left, or when a task failed that the server cannot do without.
 pub(super) async fn wait(shutdown: &Shutdown, idle: &CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
@@ -18,9 +18,8 @@ pub(super) async fn wait(shutdown: &Shutdown, idle: &CancellationToken) -> anyho
         () = shutdown.drained() => false,
         () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
     };
-    shutdown.drain();
     if !by_signal {
-        // The first signal asks for what is done already.
+        // The first signal asks for what is done already, though perhaps not for so long.
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -28,6 +27,7 @@ pub(super) async fn wait(shutdown: &Shutdown, idle: &CancellationToken) -> anyho
             () = shutdown.ended() => anyhow::bail!("a part of the server failed; the log says which"),
         }
     }
+    shutdown.terminate();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

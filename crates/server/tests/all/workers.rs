@@ -163,7 +163,69 @@ async fn at_the_second_signal_unstarted_sessions_are_handed_back_and_calls_leave
     api.act("lobby", json!({"do": "end"})).await;
     let seen = hook.done(&outside).await;
     assert_lawful(&seen);
-    assert_eq!((&stopped(&seen)["reason"], attempts(&seen)), (&json!("host_ended"), 2));
+    assert_eq!((&stopped(&seen)["reason"], attempts(&seen)), (&json!("host_ended"), 2), "it set out twice");
+    assert!(seen.iter().all(|body| body["attempt"] == 1), "which counts once: {seen:#?}");
+}
+
+/// Upgrades of the only worker before anybody is let in.
+const BEFORE_ADMISSION: usize = 4;
+
+/// Invariant: a rolling upgrade loses no bot that is on its way in, and costs it no attempt, however often that happens.
+#[tokio::test]
+async fn rolling_upgrades_hand_back_who_is_being_launched_or_in_a_lobby() {
+    let Some(shared) = Shared::redis() else { return };
+    let hook = Receiver::start().await;
+    let api = shared.process("api", "api");
+    let _others = (shared.process("control", "control"), shared.process("hooks", "hooks"));
+    let config = "simulated = true\nmax_concurrent_bots = 20\nstop_deadline = \"1s\"\n";
+    let start = |number: usize| start_worker(&shared, &format!("worker-{number}"), config);
+    let (mut worker, mut bots): (Server, Vec<(String, String)>) = (start(0), Vec::new());
+    for upgrade in 1..=BEFORE_ADMISSION {
+        // Some are in the lobby, for the first time or again, and some are anywhere on the way there.
+        for (_, bot) in &bots {
+            in_lobby(&api, bot).await;
+        }
+        for which in ["lobby", "launch-1", "launch-2", "launch-3"] {
+            let room = format!("{which}-{upgrade}");
+            let bot = bot(&api, &hook, &meeting(&api, &room, "hold").await).await;
+            if which == "lobby" {
+                in_lobby(&api, &bot).await;
+            }
+            bots.push((room, bot));
+        }
+        let old = std::mem::replace(&mut worker, start(upgrade));
+        old.terminate();
+        assert!(exited(old).await.success());
+    }
+    let mut most = 0;
+    for (room, bot) in bots {
+        in_lobby(&api, &bot).await;
+        api.act(&room, json!({"do": "admit"})).await;
+        hook.event(&bot, "bot.recording").await;
+        api.act(&room, json!({"do": "end"})).await;
+        let seen = hook.done(&bot).await;
+        assert_lawful(&seen);
+        assert_eq!(stopped(&seen)["reason"], "host_ended", "{room}: {:#?}", names(&seen));
+        let counted = |body: &Value| body["attempt"].as_u64().unwrap();
+        assert_eq!(seen.iter().map(counted).max(), Some(1), "{room}: {seen:#?}");
+        most = most.max(attempts(&seen));
+    }
+    println!("a bot set out up to {most} times");
+    assert!(most > 3, "more often than a bot has attempts");
+}
+
+/// Asks until the bot waits to be let in.
+async fn in_lobby(api: &Server, bot: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        ticks.tick().await;
+        let answer = api.get(&format!("/api/v1/bots/{bot}/status")).await;
+        if answer["status"] == "InWaitingRoom" {
+            return;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {bot} in the lobby: {answer}");
+    }
 }
 
 /// Invariant: a drain never ends a call before its deadline, and ends it then.

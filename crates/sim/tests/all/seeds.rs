@@ -40,6 +40,8 @@ fn hold(seeds: Range<u64>) {
     for what in every {
         assert!(counts.get(what).is_some_and(|count| *count >= total / 20), "{what}: {counts:?}");
     }
+    // Only a bot on its way in is handed back, so that few drains find one.
+    assert!(counts.contains_key("hand-backs"), "{counts:?}");
 }
 
 #[test]

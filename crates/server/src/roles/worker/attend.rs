@@ -1,6 +1,6 @@
 //! One bot, from launch to the last word about it.
 
-use muster_session::protocol::{Command, Report};
+use muster_session::protocol::{BotSpec, Command, Report};
 use muster_session::{BotId, EndReason, Input, Session, State, Timestamp};
 use muster_store::{LogEntry, StoreError};
 use serde_json::json;
@@ -24,12 +24,10 @@ pub(super) async fn bot(worker: &Worker, mut holding: Holding, mut seat: Seat, s
         gone(backend, bot, fencing, EndReason::Internal, message).await;
         return;
     };
-    worker.protections.shielded().await;
-    let handle = match setup.bots.launch(&spec).await {
+    let handle = match launch(worker, &spec).await {
         Ok(handle) => handle,
-        Err(error) => {
-            tracing::warn!(%bot, %error, "launch failed");
-            gone(backend, bot, fencing, EndReason::LaunchTimeout, format!("launch failed: {error}")).await;
+        Err((reason, message)) => {
+            gone(backend, bot, fencing, reason, message).await;
             return;
         }
     };
@@ -37,8 +35,7 @@ pub(super) async fn bot(worker: &Worker, mut holding: Holding, mut seat: Seat, s
         seat.measured_by(gauge);
     }
     let told_of_people = !session.media.participants.is_empty();
-    let admitted = session.admitted_at.is_some();
-    let mut attendant = Attendant { backend, bot, fencing, lines: 0, told_of_people, admitted };
+    let mut attendant = Attendant { backend, bot, fencing, lines: 0, told_of_people, admitted: false };
     let mut line =
         Line { setup, bot, handle, holding: &mut holding, seat: &mut seat, asked: Order::Stay, evicted: None };
     let exit = attendant.follow(&mut line).await;
@@ -52,6 +49,26 @@ pub(super) async fn bot(worker: &Worker, mut holding: Holding, mut seat: Seat, s
     }
     // Refused if the bot's own last word was written: then this is old news.
     gone(backend, bot, fencing, reason, message).await;
+}
+
+/// Starts the bot, once those who protect this worker know of it; or says why there is none. A worker that is to take no more
+/// bots starts none, and ends the one that it is starting: other workers have time for it.
+async fn launch(worker: &Worker, spec: &BotSpec) -> Result<Box<dyn Bot>, (EndReason, String)> {
+    let launching = async {
+        worker.protections.shielded().await;
+        worker.setup.bots.launch(spec).await
+    };
+    tokio::select! {
+        biased;
+        () = worker.stopped() => {
+            tracing::info!(bot = %spec.bot, "no bot is started any more: the session is handed back");
+            Err((EndReason::WorkerShutdown, EndReason::WorkerShutdown.message().to_owned()))
+        }
+        launched = launching => launched.map_err(|error| {
+            tracing::warn!(bot = %spec.bot, %error, "launch failed");
+            (EndReason::LaunchTimeout, format!("launch failed: {error}"))
+        }),
+    }
 }
 
 /// The line to the bot, which orders go over, whatever else is waited for.
@@ -151,7 +168,7 @@ struct Attendant<'a> {
     lines: u64,
     /// Somebody wants to know at once who comes and goes.
     told_of_people: bool,
-    /// It was let into its call, now or in an earlier attempt.
+    /// It is in its call, or was.
     admitted: bool,
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use muster_store::Ending;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::Worker;
+use crate::config::WorkerConfig;
 use crate::roles::autoscale::spare;
 
 /// Between two lines that say how far it is.
@@ -25,9 +26,8 @@ pub(super) async fn run(
     mut attending: Pin<&mut impl Future<Output = ()>>,
 ) -> bool {
     let config = &worker.setup.config;
-    let (began, since) = (tokio::time::Instant::now(), worker.backend.clock.now());
-    let deadline = sleep_until(began + config.drain_deadline);
-    tokio::pin!(deadline);
+    let (began, since) = (Instant::now(), worker.backend.clock.now());
+    let mut terminated = None;
     let mut progress = interval(PROGRESS);
     progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut told, mut alone) = (false, false);
@@ -45,25 +45,40 @@ pub(super) async fn run(
             }
             alone = true;
         }
+        let (deadline, key) = deadline(config, began, terminated);
         tokio::select! {
             biased;
             Some(_) = bots.join_next() => {}
             () = attending.as_mut() => {}
             () = worker.shutdown.drained(), if bots.is_empty() => {}
+            // Before the first line about its progress, or with another one.
+            at = worker.shutdown.terminated(), if terminated.is_none() => {
+                terminated = Some(at);
+                progress.reset_immediately();
+            }
             () = worker.shutdown.hurried(), if !told => { told = true; worker.leases.stop_all(); }
-            () = &mut deadline, if !told => {
-                tracing::info!(calls = bots.len(), "worker.drain_deadline is over: leaving running calls now");
+            () = sleep_until(deadline), if !told => {
+                tracing::info!(calls = bots.len(), "{key} is over: leaving running calls now");
                 told = true;
                 worker.leases.stop_all();
             }
             _ = progress.tick(), if !bots.is_empty() => match told {
                 true => tracing::info!(calls = bots.len(), "draining: waiting for bots to leave"),
                 false => {
-                    let until = (since + config.drain_deadline).to_rfc3339();
+                    let until = (since + deadline.saturating_duration_since(began)).to_rfc3339();
                     tracing::info!(calls = bots.len(), until, "draining: waiting for running calls; a second signal ends them now");
                 }
             },
         }
+    }
+}
+
+/// When running calls have to end, and by which key: the shorter of both.
+fn deadline(config: &WorkerConfig, began: Instant, terminated: Option<Instant>) -> (Instant, &'static str) {
+    let drained = (began + config.drain_deadline, "worker.drain_deadline");
+    match terminated.zip(config.stop_deadline).map(|(at, most)| at + most) {
+        Some(stop) if stop < drained.0 => (stop, "worker.stop_deadline"),
+        _ => drained,
     }
 }
 

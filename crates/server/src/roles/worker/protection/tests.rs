@@ -1,4 +1,5 @@
 use axum::http::{Method, StatusCode};
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::ecs::Ecs;
@@ -169,6 +170,7 @@ async fn a_machine_that_is_wanted_back_drains_and_is_let_go_after_the_last_call(
     let (bots, seen) = watch::channel(2);
     let protections = Protections::start(vec![Arc::new(recalling)], &seen, &shutdown);
     shutdown.drained().await;
+    assert!(shutdown.terminated().now_or_never().is_none(), "its calls have all the time of a drain");
     protections.shielded().await;
     noted.wait_for(|noted| noted.iter().any(|what| what == "more time")).await.unwrap();
     bots.send_replace(0);
