@@ -8,11 +8,14 @@ use sha2::{Digest, Sha256};
 
 /// The tenant of a fresh installation.
 pub const DEFAULT_TENANT: &str = "default";
+/// Longest key that is looked up.
+pub const MAX_BYTES: usize = 512;
 /// What the name of a tenant has.
 pub const TENANT_NAME: &str = "1 to 64 letters, digits, - and _";
 const TENANT_CHARS: usize = 64;
 /// How much of a key is kept to recognise it by, at most: of a short one, a third.
-const PREFIX_CHARS: usize = 12;
+pub const PREFIX_CHARS: usize = 12;
+const ID_PREFIX: &str = "key_";
 /// Hexadecimal digits of an id.
 const ID_CHARS: usize = 16;
 
@@ -39,7 +42,24 @@ pub fn is_tenant_name(name: &str) -> bool {
 /// What a key is called where it must not be said. Neither the key nor its hash can be told from it.
 #[must_use]
 pub fn id(key: &ApiKey) -> String {
-    format!("key_{}", &hash(&key.hash)[..ID_CHARS])
+    id_of_hash(&key.hash)
+}
+
+/// The [`id`] of what is sent as a key.
+#[must_use]
+pub fn id_of(key: &str) -> String {
+    id_of_hash(&hash(key))
+}
+
+fn id_of_hash(hashed: &str) -> String {
+    format!("{ID_PREFIX}{}", &hash(hashed)[..ID_CHARS])
+}
+
+/// Whether this may be an [`id`].
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    let digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+    text.strip_prefix(ID_PREFIX).is_some_and(|rest| rest.len() == ID_CHARS && rest.chars().all(digit))
 }
 
 /// The record of a key.
@@ -72,7 +92,14 @@ mod tests {
         assert_eq!(record("password").prefix, "pa");
         assert_eq!(record("ééé").prefix, "é");
         assert_eq!(id(&record("abc")), "key_dfe7a23fefeea519", "made of the hash of the hash");
-        assert_ne!(id(&record("abc")), id(&record("abd")));
+        assert_eq!(id_of("abc"), id(&record("abc")));
+        assert_ne!(id_of("abc"), id_of("abd"));
+        assert!(is_id(&id_of("abc")));
+        for no in
+            ["", "key_", "key_dfe7a23fefeea51", "key_dfe7a23fefeea5190", "key_DFE7A23FEFEEA519", "mst_dfe7a23fefeea519"]
+        {
+            assert!(!is_id(no), "{no}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod parts;
 mod secret;
 mod signals;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -54,15 +55,12 @@ struct Process {
     began: Instant,
 }
 
-/// Runs the parts of a role until a signal, then drains.
-pub async fn serve(config: Config, role: Role, given_key: Option<String>) -> anyhow::Result<()> {
+/// Runs the parts of a role until a signal, then drains. `given_key` is the value of MUSTER_API_KEY, for those with the API.
+pub async fn serve(config: Config, role: Role, given_key: Option<OsString>) -> anyhow::Result<()> {
     let began = Instant::now();
     raise_descriptors();
+    let given_key = first_key::given(given_key.filter(|_| role.does(Role::Api)))?;
     let process = prepare(config, role, began).await?;
-    let first_key = match role.does(Role::Api) {
-        true => first_key::ensure(&*process.backend.store, process.backend.clock.now(), given_key).await?,
-        false => None,
-    };
     let (listener, public_url) = listen(&process.config).await?;
     let shutdown = process.shutdown.clone();
     let mut supervisor = Supervisor::new(shutdown.clone());
@@ -79,6 +77,11 @@ pub async fn serve(config: Config, role: Role, given_key: Option<String>) -> any
     if let Some(sandbox) = &sandbox {
         router = router.merge(sandbox.router());
     }
+    // Last of all that may fail: the store has then no key that nobody was shown.
+    let first_key = match role.does(Role::Api) {
+        true => first_key::ensure(&*process.backend.store, process.backend.clock.now(), given_key).await?,
+        false => None,
+    };
     announce(&process, &public_url, first_key.as_deref(), sandbox.is_some());
     http::start(&mut supervisor, listener, router, &shutdown);
     signals::wait(&shutdown, &idle).await?;

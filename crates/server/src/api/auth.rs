@@ -10,9 +10,6 @@ use super::rate::Counted;
 use super::state::ApiState;
 use crate::keys;
 
-/// Longest API key that is looked up.
-const MAX_KEY_BYTES: usize = 512;
-
 /// The tenant of the request's API key. `Authorization: Token <key>` and nothing else: a `Bearer` is no key at all
 /// (401), a wrong key is refused (403).
 #[derive(Clone, Debug)]
@@ -34,7 +31,7 @@ impl FromRequestParts<ApiState> for Caller {
 impl Caller {
     async fn with_key(key: &str, parts: &Parts, state: &ApiState) -> Result<Self, ApiError> {
         let known = match key.len() {
-            0..=MAX_KEY_BYTES => state.store.key_by_hash(&keys::hash(key)).await?,
+            0..=keys::MAX_BYTES => state.store.key_by_hash(&keys::hash(key)).await?,
             _ => None,
         };
         let Some(known) = known else {

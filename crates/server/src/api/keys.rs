@@ -1,14 +1,17 @@
 //! API keys of all tenants, for the operator.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use muster_session::TenantId;
-use muster_store::ApiKey;
+use muster_store::{ApiKey, SessionStore};
 use serde::Serialize;
 use serde_json::Value;
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 
 use super::auth::Operator;
@@ -164,16 +167,36 @@ pub(crate) async fn remove(
     if is_of_operator(key) && all.iter().filter(|key| is_of_operator(key)).count() == 1 {
         return Err(last());
     }
-    if !state.store.delete_key(&key.hash).await? {
+    let (store, doomed) = (Arc::clone(&state.store), key.clone());
+    // A task of its own, for it has to come to its end also if the caller does not wait for it.
+    let done = tokio::spawn(async move { delete(&*store, &doomed).await }.in_current_span()).await;
+    done.map_err(ApiError::internal)??;
+    Ok(Json(Message { message: format!("The key {} of the tenant {} was deleted", keys::id(key), key.tenant) }))
+}
+
+/// Deletes a key, and puts one of the operator back if no other is known to be left.
+async fn delete(store: &dyn SessionStore, key: &ApiKey) -> Result<(), ApiError> {
+    let deleted = store.delete_key(&key.hash).await;
+    if matches!(deleted, Ok(false)) {
         return Err(no_such_key());
     }
     // The others may have been deleted meanwhile, each by somebody who saw this one.
-    if is_of_operator(key) && !state.store.keys().await?.iter().any(is_of_operator) {
-        state.store.put_key(key).await?;
-        return Err(last());
+    let left = match deleted {
+        Ok(_) if is_of_operator(key) => store.keys().await.map(|all| all.iter().any(is_of_operator)),
+        other => other,
+    };
+    let refused = match left {
+        Ok(true) => {
+            tracing::info!(key = keys::id(key), tenant = %key.tenant, "API key deleted");
+            return Ok(());
+        }
+        Ok(false) => last(),
+        Err(error) => error.into(),
+    };
+    if is_of_operator(key) {
+        store.put_key(key).await?;
     }
-    tracing::info!(key = keys::id(key), tenant = %key.tenant, "API key deleted");
-    Ok(Json(Message { message: format!("The key {} of the tenant {} was deleted", keys::id(key), key.tenant) }))
+    Err(refused)
 }
 
 fn find<'k>(all: &'k [ApiKey], named: &str) -> Result<&'k ApiKey, ApiError> {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::bots::Connection;
 use super::bots::client::segment;
 use super::bots::text::{date_time, print_answer, print_line, short, table};
+use crate::keys;
 
 const PATH: &str = "keys";
 const NAME_CHARS: usize = 40;
@@ -61,12 +62,17 @@ struct CreateArgs {
 
 #[derive(Debug, Args)]
 struct DeleteArgs {
-    /// Its id, or its prefix if no other key has the same, as `list` says them.
+    /// Its id, or its prefix if no other key has the same, as `list` says them; or the key itself, of which the id is sent.
     #[arg(value_name = "ID", value_parser = of_key)]
     key: String,
 }
 
+/// What is too long for a prefix may be a key, and a secret has no place in an address.
 fn of_key(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.len() > keys::PREFIX_CHARS && !keys::is_id(text) {
+        return Ok(keys::id_of(text));
+    }
     segment(text, "a key's id looks like key_5d1f0c6e2b8a4f73; `muster keys list` shows them")
 }
 
@@ -157,9 +163,21 @@ mod tests {
 
     #[test]
     fn a_key_stays_in_its_segment() {
-        assert!(of_key("mst_Zk3v-9aB").is_ok());
+        for good in ["mst_Zk3v-9aB", "key_5d1f0c6e2b8a4f73"] {
+            assert_eq!(of_key(good).unwrap(), good);
+        }
         for bad in ["", "../bots", "a b", "a?b"] {
             assert!(of_key(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_itself_is_not_sent() {
+        let made = keys::generate().unwrap();
+        for key in [&*made, "secret-key-of-mine", "pass/word?of#mine", "key_of-the-operator!"] {
+            for given in [key.to_owned(), format!("{key}\n")] {
+                assert_eq!(of_key(&given).unwrap(), keys::id_of(key));
+            }
         }
     }
 

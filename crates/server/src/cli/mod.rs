@@ -144,7 +144,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => {
             let config = Config::load_as(&args.config.sources()?, Some(args.role))?;
             log::init();
-            let key = std::env::var("MUSTER_API_KEY").ok().filter(|key| !key.is_empty());
+            let key = std::env::var_os("MUSTER_API_KEY");
             runtime()?.block_on(crate::serve::serve(config, args.role, key))?;
             Ok(ExitCode::SUCCESS)
         }

@@ -1,5 +1,7 @@
 //! The operator's key, without which nobody could make others.
 
+use std::ffi::OsString;
+
 use anyhow::Context;
 use muster_session::{TenantId, Timestamp};
 use muster_store::SessionStore;
@@ -12,6 +14,19 @@ const GIVEN: &str = "MUSTER_API_KEY";
 const MADE: &str = "first start";
 const SHORTEST: usize = 8;
 
+/// A key that requests can send, of what was given; white space around it is not of it, and nothing else is no key.
+pub(super) fn given(value: Option<OsString>) -> anyhow::Result<Option<String>> {
+    let Some(value) = value else { return Ok(None) };
+    let wanted = format!("{GIVEN}: expected {SHORTEST} to {} ASCII characters and no space", keys::MAX_BYTES);
+    let key = value.to_str().with_context(|| format!("{wanted}, got what is not UTF-8"))?.trim();
+    if key.is_empty() {
+        return Ok(None);
+    }
+    anyhow::ensure!(key.bytes().all(|byte| byte.is_ascii_graphic()), "{wanted}, got others too");
+    anyhow::ensure!((SHORTEST..=keys::MAX_BYTES).contains(&key.len()), "{wanted}, got {}", key.len());
+    Ok(Some(key.to_owned()))
+}
+
 /// A given key is made valid; without one, an installation that the operator has no key of gets one, which the caller shows once.
 pub(super) async fn ensure(
     store: &dyn SessionStore,
@@ -20,12 +35,14 @@ pub(super) async fn ensure(
 ) -> anyhow::Result<Option<String>> {
     let tenant = TenantId::new(keys::DEFAULT_TENANT);
     if let Some(key) = given {
-        anyhow::ensure!(key.len() >= SHORTEST, "{GIVEN}: expected at least {SHORTEST} characters, got {}", key.len());
         let known = store.key_by_hash(&keys::hash(&key)).await.context("reading the API key")?;
-        // One that is known keeps its time: it says which is the older of two.
-        if known.is_none_or(|known| known.tenant != tenant) {
-            store.put_key(&keys::record(&key, tenant, GIVEN, now)).await.context("storing the API key")?;
+        // One that is known keeps its time, and nothing else: an older build may have kept more of it.
+        let since = known.as_ref().filter(|known| known.tenant == tenant).map_or(now, |known| known.created_at);
+        let record = keys::record(&key, tenant, GIVEN, since);
+        if known.as_ref() != Some(&record) {
+            store.put_key(&record).await.context("storing the API key")?;
         }
+        tracing::info!(key = keys::id(&record), "{GIVEN} is a key of the operator");
         return Ok(None);
     }
     if store.keys().await.context("reading the API keys")?.iter().any(|key| key.tenant == tenant) {
@@ -38,6 +55,9 @@ pub(super) async fn ensure(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use muster_store::ApiKey;
     use muster_store::memory::MemoryStore;
 
     use super::*;
@@ -62,8 +82,42 @@ mod tests {
         ensure(&store, at(3), Some("another-key-of-mine".to_owned())).await.unwrap();
         let want = [1, 3].map(|second| (GIVEN.to_owned(), "default".to_owned(), at(second)));
         assert_eq!(known(&store).await, want);
-        let error = ensure(&store, at(4), Some("1234567".to_owned())).await.unwrap_err().to_string();
-        assert_eq!(error, "MUSTER_API_KEY: expected at least 8 characters, got 7");
+    }
+
+    #[test]
+    fn a_given_key_can_be_sent() {
+        let key = |value: &[u8]| given(Some(OsString::from_vec(value.to_vec())));
+        assert_eq!(given(None).unwrap(), None);
+        for nothing in ["", " \n"] {
+            assert_eq!(key(nothing.as_bytes()).unwrap(), None);
+        }
+        let longest = "x".repeat(512);
+        for good in ["12345678", "se/cret:key~", &longest] {
+            for around in [good.to_owned(), format!(" {good}\r\n")] {
+                assert_eq!(key(around.as_bytes()).unwrap().as_deref(), Some(good));
+            }
+        }
+        for (bad, got) in [
+            (&b"1234567"[..], "7"),
+            (b"1234567\n", "7"),
+            (format!("{longest}x").as_bytes(), "513"),
+            ("schlüssel".as_bytes(), "others too"),
+            (b"two words", "others too"),
+            (b"1234\n5678", "others too"),
+            (b"12345678\xff", "what is not UTF-8"),
+        ] {
+            let error = key(bad).unwrap_err().to_string();
+            assert_eq!(error, format!("MUSTER_API_KEY: expected 8 to 512 ASCII characters and no space, got {got}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_given_key_no_more_is_kept_than_of_others() {
+        let store = MemoryStore::new();
+        let record = keys::record("password", TenantId::new("default"), GIVEN, at(1));
+        store.put_key(&ApiKey { prefix: "password".to_owned(), ..record.clone() }).await.unwrap();
+        ensure(&store, at(2), Some("password".to_owned())).await.unwrap();
+        assert_eq!(store.keys().await.unwrap(), [record]);
     }
 
     #[tokio::test]

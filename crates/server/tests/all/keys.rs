@@ -1,6 +1,9 @@
 //! `muster keys` against a running server.
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -50,6 +53,11 @@ async fn keys_are_made_and_the_one_of_the_environment_is_replaced() {
     assert!(failed(&run(&server, KEY, &["list"])).contains("not valid"));
     let table = printed(&run(&server, new, &["list"]));
     assert!(table.starts_with("ID ") && !table.contains("MUSTER_API_KEY") && table.contains(" acme "), "{table}");
+    // Who has a key that leaked can name it by itself.
+    let leaked = json_of(&run(&server, new, &["create", "--tenant", "acme", "--json"]));
+    let deleted = printed(&run(&server, new, &["delete", leaked["key"].as_str().unwrap()]));
+    assert!(deleted.contains(leaked["key_id"].as_str().unwrap()), "{deleted}");
+    assert!(failed(&run(&server, leaked["key"].as_str().unwrap(), &["list"])).contains("not valid"));
 
     // A server that is still given the old key takes it again; the others stay.
     server.kill_9();
@@ -58,4 +66,36 @@ async fn keys_are_made_and_the_one_of_the_environment_is_replaced() {
     for key in [KEY, new] {
         assert_eq!(json_of(&run(&server, key, &["list", "--json"])).as_array().unwrap().len(), 3);
     }
+}
+
+/// The key that a start without one prints, if it gets so far; the server is ended then.
+fn first_key(data: &Path, listen: &str) -> Option<String> {
+    let mut serve = command();
+    serve.args(["serve", "--listen", listen, "--data-dir"]).arg(data).stdout(Stdio::piped());
+    let mut child = serve.spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut announced = lines.take_while(|line| !line.starts_with("Data directory"));
+    let key = announced.find_map(|line| line.strip_prefix("API key (shown once): ").map(str::to_owned));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    key
+}
+
+#[test]
+fn a_start_that_fails_makes_no_key_that_nobody_sees() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(first_key(dir.path(), &taken.local_addr().unwrap().to_string()), None);
+    let key = first_key(dir.path(), "127.0.0.1:0").unwrap();
+    assert!(key.starts_with("mst_"), "{key}");
+    assert_eq!(first_key(dir.path(), "127.0.0.1:0"), None, "once");
+}
+
+#[test]
+fn a_given_key_that_cannot_be_sent_is_told_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut serve = command();
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path());
+    let said = failed(&serve.env("MUSTER_API_KEY", "two words").output().unwrap());
+    assert!(said.contains("MUSTER_API_KEY: expected 8 to 512 ASCII characters and no space"), "{said}");
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use futures_util::future::join_all;
-use muster_faults::{Fault, Plan};
+use muster_faults::{Fault, Nth, Plan};
 use muster_platform::pack::Packs;
 use muster_queue::JobQueue;
 use muster_queue::memory::MemoryQueue;
@@ -207,36 +207,64 @@ async fn the_operator_is_never_locked_out() {
     assert_eq!(store.keys().await.unwrap().len(), 1);
 }
 
-/// Every key is deleted after all were seen, and looked for after all were deleted.
-#[derive(Debug, Default)]
-struct Together(std::sync::Mutex<u32>);
+/// Every key is deleted after all were seen, 10 ms later, and what is left is looked for after all were deleted.
+#[derive(Debug)]
+struct Together {
+    lists: std::sync::Mutex<u32>,
+    look: Fault,
+}
+
+/// Two operators who delete their keys at once; the clients do not wait longer than this. How many were answered so, and how
+/// many keys of theirs there are after all is done.
+async fn both_deleted(look: Fault, wait: Duration) -> (Vec<u16>, usize) {
+    let (router, store) = server().await;
+    let second = made(&router, "default").await;
+    let plan = Together { lists: std::sync::Mutex::default(), look };
+    let slow = process(Arc::new(FaultyStore::new(Arc::new(store.clone()), Arc::new(plan))));
+    let pairs = [(OPERATOR_KEY, id_of(OPERATOR_KEY)), (text(&second["key"]), text(&second["key_id"]).to_owned())];
+    let all = join_all(pairs.iter().map(|(key, named)| delete(&slow, key, named)));
+    let done = tokio::time::timeout(wait, all).await.unwrap_or_default();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let left = store.keys().await.unwrap().iter().filter(|key| key.tenant.as_str() == "default").count();
+    (done.into_iter().map(|(status, _)| status).collect(), left)
+}
 
 impl Plan for Together {
     fn next(&self, operation: &'static str) -> Option<Fault> {
-        let slow = match operation {
-            "delete_key" => true,
+        match operation {
+            "delete_key" => Some(Fault::Delay(Duration::from_millis(10))),
             // The first of each of two is before its deletion.
             "keys" => {
-                let mut lists = self.0.lock().unwrap();
+                let mut lists = self.lists.lock().unwrap();
                 *lists += 1;
-                *lists > 2
+                (*lists > 2).then_some(self.look)
             }
-            _ => false,
-        };
-        slow.then_some(Fault::Delay(Duration::from_millis(10)))
+            _ => None,
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_operators_who_delete_their_keys_at_once_leave_one() {
+    let (look, patience) = (Fault::Delay(Duration::from_millis(10)), Duration::from_secs(1));
+    let (done, left) = both_deleted(look, patience).await;
+    let refused = done.iter().filter(|status| **status == 409).count();
+    assert!(done.len() == 2 && left >= 1 && refused == left, "{done:?}, {left} left");
+    // Both clients hang up between the deletions and the looks.
+    let (done, left) = both_deleted(look, Duration::from_millis(15)).await;
+    assert!(done.is_empty() && left >= 1, "{done:?}, {left} left");
+    // Nobody can look.
+    assert_eq!(both_deleted(Fault::Refuse, patience).await, (vec![503, 503], 2));
+}
+
+#[tokio::test]
+async fn an_operators_key_whose_deletion_is_not_heard_of_is_put_back() {
     let (router, store) = server().await;
-    let second = made(&router, "default").await;
-    let slow = process(Arc::new(FaultyStore::new(Arc::new(store.clone()), Arc::new(Together::default()))));
-    let pairs = [(OPERATOR_KEY, id_of(OPERATOR_KEY)), (text(&second["key"]), text(&second["key_id"]).to_owned())];
-    let done = join_all(pairs.iter().map(|(key, named)| delete(&slow, key, named))).await;
-    let refused = done.iter().filter(|(status, _)| *status == 409).count();
-    let left = store.keys().await.unwrap().iter().filter(|key| key.tenant.as_str() == "default").count();
-    assert!(left >= 1 && refused == left, "{done:?}, {left} left");
+    made(&router, "default").await;
+    let plan = Nth::new(1, Fault::LostAnswer).of("delete_key");
+    let deaf = process(Arc::new(FaultyStore::new(Arc::new(store.clone()), Arc::new(plan))));
+    assert_eq!(delete(&deaf, OPERATOR_KEY, &id_of(OPERATOR_KEY)).await.0, 503);
+    assert!(store.key_by_hash(&keys::hash(OPERATOR_KEY)).await.unwrap().is_some());
 }
 
 #[tokio::test]
