@@ -19,7 +19,8 @@ use super::fields::{Fields, Problems};
 use super::openapi::requests::ChangeScheduled;
 use super::query::Query;
 use super::state::ApiState;
-use crate::roles::admit::Own;
+use crate::roles::admit::{self, Own};
+use crate::roles::line::InLine;
 use crate::roles::nudge::News;
 
 const LIMIT: u32 = 100;
@@ -167,13 +168,13 @@ async fn rewrite(
     edit: impl Fn(&mut Session, Timestamp, bool) -> Result<Outcome, ApiError>,
 ) -> Result<(), ApiError> {
     let (tenant, bot, backend) = (session.tenant.clone(), session.id, state.backend());
-    let mut hold = false;
+    let mut in_line: Option<InLine> = None;
     for _ in 0..CONFLICT_RETRIES {
         if session.state != At::Scheduled {
             return Err(on_its_way());
         }
         let now = state.clock.now();
-        let outcome = edit(&mut session, now, hold)?;
+        let outcome = edit(&mut session, now, in_line.is_some())?;
         let mut commit = backend.commit_of(false, session, outcome, now).await?;
         if commit.place != PlaceChange::Keep {
             let own = Own::ask(&state.line, &tenant).await?;
@@ -183,17 +184,17 @@ async fn rewrite(
         match state.store.commit(commit).await {
             Ok(session) => {
                 backend.nudge.say(news);
-                if place != PlaceChange::Keep || session.held {
-                    state.line.add(&tenant, !session.held);
+                if place != PlaceChange::Keep {
+                    state.line.sent(&tenant);
+                }
+                if let Some(in_line) = in_line.filter(|_| session.held) {
+                    in_line.written();
                 }
                 return Ok(());
             }
             Err(error @ (StoreError::Conflict | StoreError::Full { .. })) => {
                 if let StoreError::Full { taken } = error {
-                    if let Some(refused) = Own::ask(&state.line, &tenant).await?.refusal(taken) {
-                        return Err(refused.into());
-                    }
-                    hold = true;
+                    in_line = Some(admit::line_up(&state.line, &tenant, |own| own.refusal(taken)).await?);
                 }
                 session = state.store.get_owned(&tenant, bot).await?.ok_or_else(on_its_way)?;
             }

@@ -7,9 +7,9 @@ use muster_fleet::learned::Learned;
 use muster_session::{NewSession, Session, TenantId};
 use muster_store::{Commit, CreateGuard, Created, PlaceChange, StoreError};
 
-use super::line::{Standing, View};
+use super::line::{InLine, Standing, View};
 use super::nudge::News;
-use crate::config::{Beyond, Tier};
+use crate::config::{Beyond, Tier, Tiers};
 
 /// The shortest and the longest time after which somebody who is refused is told to try again.
 const SOON: Duration = Duration::from_secs(1);
@@ -53,15 +53,17 @@ pub struct Own {
 impl Own {
     /// As the view has it.
     pub async fn ask(view: &View, tenant: &TenantId) -> Result<Self, StoreError> {
-        let tiers = &view.backend().tiers;
-        let own = |standing: &Standing, learned: &Learned| Self {
+        view.ask(|standing, learned| Self::new(tenant, standing, learned, &view.backend().tiers)).await
+    }
+
+    fn new(tenant: &TenantId, standing: &Standing, learned: &Learned, tiers: &Tiers) -> Self {
+        Self {
             tier: tiers.of(tenant),
             at_once: standing.at_once(tenant, tiers),
             held: standing.own(tenant, tiers).held,
             stay: learned.stay(),
             capacity: standing.line.capacity,
-        };
-        view.ask(own).await
+        }
     }
 
     /// Why another bot may not even wait, now that the store found no place for it beside the `taken` ones: the tenant wants no
@@ -78,15 +80,26 @@ impl Own {
         self.held >= self.tier.max_waiting
     }
 
-    fn too_long(&self) -> NotAdmitted {
+    fn too_long(&self) -> Option<NotAdmitted> {
         let places = self.tier.concurrency.map_or(self.capacity, |limit| limit.min(self.capacity));
-        NotAdmitted::Waiting { limit: self.tier.max_waiting, retry_after: later(0, places, self.stay) }
+        let wait = NotAdmitted::Waiting { limit: self.tier.max_waiting, retry_after: later(0, places, self.stay) };
+        self.is_long().then_some(wait)
     }
 }
 
 /// When it may be worth another try.
 fn later(ahead: u64, places: u64, stay: Duration) -> Duration {
     eta(ahead, places, stay).clamp(SOON, LATE)
+}
+
+/// Takes a place in line for a bot of this tenant, unless it may not even wait.
+pub async fn line_up(
+    view: &View,
+    tenant: &TenantId,
+    refusal: impl FnOnce(&Own) -> Option<NotAdmitted>,
+) -> Result<InLine, NotAdmitted> {
+    let tiers = &view.backend().tiers;
+    view.line_up(tenant, |standing, learned| refusal(&Own::new(tenant, standing, learned, tiers))).await
 }
 
 /// Makes a session. Nobody has more places than its tenant may, however many ask at once; whether there is one is found by the
@@ -100,34 +113,34 @@ pub async fn create(view: &View, new: NewSession, guard: CreateGuard) -> Result<
         return Ok(make(view, commit, guard).await?);
     }
     let own = Own::ask(view, &new.tenant).await?;
+    let mut full = None;
     // Who is going to be refused may have been here before: the store looks for that first.
     if own.at_once > 0 || own.is_long() || own.tier.beyond == Beyond::Refuse {
         commit.place = PlaceChange::Take { limit: Some(own.at_once) };
         match make(view, commit, guard.clone()).await {
-            Err(StoreError::Full { taken }) => {
-                // Others that were asked for meanwhile may wait by now.
-                if let Some(refused) = Own::ask(view, &new.tenant).await?.refusal(taken) {
-                    return Err(refused);
-                }
-            }
+            Err(StoreError::Full { taken }) => full = Some(taken),
             made => return Ok(made?),
         }
     }
-    if own.is_long() {
-        return Err(own.too_long());
-    }
+    // Others that were asked for meanwhile may wait by now.
+    let refusal = |own: &Own| full.and_then(|taken| own.refusal(taken)).or_else(|| own.too_long());
+    let place = line_up(view, &new.tenant, refusal).await?;
     let (session, outcome) = Session::create_held(new, now);
     let commit = backend.commit_of(false, session, outcome, now).await?;
-    Ok(make(view, commit, guard).await?)
+    let created = make(view, commit, guard).await?;
+    if matches!(created, Created::New(_)) {
+        place.written();
+    }
+    Ok(created)
 }
 
 async fn make(view: &View, commit: Commit, guard: CreateGuard) -> Result<Created, StoreError> {
-    let (news, held, place) = (News::of(&commit), commit.session.held, commit.place);
+    let (news, place) = (News::of(&commit), commit.place);
     let created = view.backend().store.create(commit, guard).await?;
     if let Created::New(session) = &created {
         view.backend().nudge.say(news);
-        if held || place != PlaceChange::Keep {
-            view.add(&session.tenant, !held);
+        if place != PlaceChange::Keep {
+            view.sent(&session.tenant);
         }
     }
     Ok(created)

@@ -88,6 +88,43 @@ struct Known {
     seen: Option<Instant>,
     learned: Arc<Learned>,
     learned_at: Option<Instant>,
+    /// Bots that are about to wait in line. The standing has them; who looks may not see them yet.
+    coming: BTreeMap<TenantId, u64>,
+    /// What was done since the last look began, which may not have seen it.
+    since: Vec<(TenantId, bool)>,
+}
+
+/// A place in line, for a bot that is about to be written. Dropped before it was, it is given back.
+#[derive(Debug)]
+#[must_use]
+pub struct InLine {
+    view: View,
+    tenant: TenantId,
+    written: bool,
+}
+
+impl InLine {
+    /// The bot was written, and waits.
+    pub fn written(mut self) {
+        self.written = true;
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        let mut known = self.view.lock();
+        if let Some(coming) = known.coming.get_mut(&self.tenant) {
+            *coming -= 1;
+            if *coming == 0 {
+                known.coming.remove(&self.tenant);
+            }
+        }
+        if self.written {
+            known.since.push((self.tenant.clone(), false));
+        } else if let Some(own) = known.standing.line.tenants.get_mut(&self.tenant) {
+            own.held = own.held.saturating_sub(1);
+        }
+    }
 }
 
 impl View {
@@ -106,7 +143,11 @@ impl View {
     /// Keeps it fresh until shutdown, so that nobody has to wait for a look.
     pub async fn keep(self, shutdown: Shutdown) -> anyhow::Result<()> {
         loop {
-            if let Err(error) = self.look().await {
+            let looked = async {
+                let _one = self.looking.lock().await;
+                self.look().await
+            };
+            if let Err(error) = looked.await {
                 tracing::debug!(%error, "the line cannot be looked at; trying again");
             }
             tokio::select! {
@@ -119,26 +160,59 @@ impl View {
 
     /// Asks of the line as it is known.
     pub async fn ask<T>(&self, question: impl FnOnce(&Standing, &Learned) -> T) -> Result<T, StoreError> {
+        self.refresh().await?;
+        let known = self.lock();
+        Ok(question(&known.standing, &known.learned))
+    }
+
+    /// Takes a place in line for a bot of this tenant, unless there is a reason why it may not wait. Those that ask at once see
+    /// each other.
+    pub async fn line_up<E: From<StoreError>>(
+        &self,
+        tenant: &TenantId,
+        refusal: impl FnOnce(&Standing, &Learned) -> Option<E>,
+    ) -> Result<InLine, E> {
+        self.refresh().await?;
+        let mut known = self.lock();
+        if let Some(refused) = refusal(&known.standing, &known.learned) {
+            return Err(refused);
+        }
+        known.standing.add(tenant, false, &self.backend.tiers);
+        *known.coming.entry(tenant.clone()).or_default() += 1;
+        Ok(InLine { view: self.clone(), tenant: tenant.clone(), written: false })
+    }
+
+    /// A bot of this tenant has been sent.
+    pub fn sent(&self, tenant: &TenantId) {
+        let mut known = self.lock();
+        known.standing.add(tenant, true, &self.backend.tiers);
+        known.since.push((tenant.clone(), true));
+    }
+
+    async fn refresh(&self) -> Result<(), StoreError> {
         if !self.is_fresh() {
             let _one = self.looking.lock().await;
             if !self.is_fresh() {
                 self.look().await?;
             }
         }
-        let known = self.lock();
-        Ok(question(&known.standing, &known.learned))
+        Ok(())
     }
 
-    /// A bot of this tenant has been sent, or else waits in line.
-    pub fn add(&self, tenant: &TenantId, sent: bool) {
-        self.lock().standing.add(tenant, sent, &self.backend.tiers);
-    }
-
+    /// For one at a time.
     async fn look(&self) -> Result<(), StoreError> {
         let knows = self.lock().learned_at.is_some_and(|at| at.elapsed() < LEARN);
+        self.lock().since.clear();
         let learned = if knows { None } else { Some(lessons::learned(&*self.backend.store).await?) };
-        let standing = Standing::look(&self.backend).await?;
+        let mut standing = Standing::look(&self.backend).await?;
         let (mut known, now) = (self.lock(), Some(Instant::now()));
+        // Some of it may have been seen already, and is there twice until the next look: too many for a second, never too few.
+        for (tenant, sent) in &known.since {
+            standing.add(tenant, *sent, &self.backend.tiers);
+        }
+        for (tenant, coming) in &known.coming {
+            (0..*coming).for_each(|_| standing.add(tenant, false, &self.backend.tiers));
+        }
         (known.standing, known.seen) = (standing, now);
         if let Some(learned) = learned {
             (known.learned, known.learned_at) = (Arc::new(learned), now);

@@ -1,7 +1,7 @@
 //! What tenants may have, on real stores: exact however many ask at once, and free of cost while nothing is due.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,14 +11,17 @@ use muster_queue::JobQueue;
 use muster_queue::memory::MemoryQueue;
 use muster_redis::testing::Prefix;
 use muster_server::clock::Clock;
-use muster_server::config::{Tier, Tiers};
+use muster_server::config::{Beyond, Tier, Tiers};
+use muster_server::roles::admit::NotAdmitted;
 use muster_server::roles::control::{self, Schedule};
 use muster_server::roles::line::View;
 use muster_server::roles::{Backend, admit};
+use muster_server::supervise::Shutdown;
 use muster_session::leave::LeavePolicy;
 use muster_session::{BotId, Input, MediaPlan, Meeting, NewSession, State, TenantId, Timestamp, TranscriptId};
 use muster_store::embedded::EmbeddedStore;
 use muster_store::faulty::FaultyStore;
+use muster_store::memory::MemoryStore;
 use muster_store::{CreateGuard, Created, RedisStore, SessionStore};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -111,6 +114,72 @@ async fn the_limit_is_exact_on_redis() {
     let Some(prefix) = Prefix::new() else { return };
     let (store, _) = RedisStore::open(prefix.settings()).await.unwrap();
     the_limit_is_exact(Arc::new(store)).await;
+}
+
+/// A create takes a millisecond, and a look ten from when it is told so, after it has read what tenants have.
+#[derive(Debug, Default)]
+struct Slow {
+    looks: AtomicBool,
+}
+
+impl Plan for Slow {
+    fn next(&self, operation: &'static str) -> Option<Fault> {
+        let time = match operation {
+            "create" => 1,
+            "workers" if self.looks.load(Ordering::SeqCst) => 10,
+            _ => return None,
+        };
+        Some(Fault::Delay(Duration::from_millis(time)))
+    }
+}
+
+/// Invariant: where the fleet is full and not the tenant, no more wait than may, however many ask one process at once, and
+/// whatever it sees of the line meanwhile.
+#[tokio::test(start_paused = true)]
+async fn no_more_wait_than_may_of_those_that_ask_at_once() {
+    const HALF: u64 = muster_fleet::fair::AHEAD / 2;
+    const MAY: u64 = HALF + 4;
+    let (slow, now) = (Arc::new(Slow::default()), Arc::new(AtomicI64::new(START_MS)));
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()), slow.clone());
+    let limited = |tenant: &str, tier: Tier| (TenantId::new(tenant), tier);
+    let tiers = Tiers::new(
+        Tier::default(),
+        [
+            limited("a", Tier { concurrency: Some(MAY), beyond: Beyond::Refuse, ..Tier::default() }),
+            limited("b", Tier { concurrency: Some(MAY), max_waiting: 3, ..Tier::default() }),
+        ],
+    );
+    let backend = Backend { tiers, ..backend(Arc::new(store), &now) };
+    let view = View::new(backend.clone());
+    let create = |tenant| admit::create(&view, new_session(tenant, None), CreateGuard::default());
+    let ask_at_once = async |tenant: &'static str| {
+        let made = join_all((0..40).map(|_| create(tenant))).await;
+        let loads = backend.store.loads().await.unwrap();
+        let load = loads.iter().find(|load| load.tenant.as_str() == tenant).unwrap();
+        (made.iter().filter(|made| made.is_ok()).count() as u64, load.taken, load.held)
+    };
+    for _ in 0..=muster_fleet::fair::AHEAD {
+        create("c").await.unwrap();
+    }
+    slow.looks.store(true, Ordering::SeqCst);
+    let shutdown = Shutdown::default();
+    let asked = async {
+        assert_eq!(ask_at_once("a").await, (MAY, HALF, 4));
+        // The look that began before is over, and what it read is older than they are.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(matches!(create("a").await, Err(NotAdmitted::Concurrency { limit: MAY, .. })));
+        let (made, taken, held) = ask_at_once("b").await;
+        assert_eq!((made - taken, held), (3, 3), "in a line that may be so long");
+        shutdown.end();
+    };
+    let (kept, ()) = tokio::join!(view.clone().keep(shutdown.clone()), asked);
+    kept.unwrap();
+    // A place in line is given back when the bot is not written.
+    let place = admit::line_up(&view, &TenantId::new("d"), |_| None).await.unwrap();
+    let waiting = async || view.ask(|standing, _| standing.line.tenants[&TenantId::new("d")].held).await.unwrap();
+    assert_eq!(waiting().await, 1);
+    drop(place);
+    assert_eq!(waiting().await, 0);
 }
 
 /// Counts calls by their names.
