@@ -96,9 +96,6 @@ pub struct Policy {
     pub prescale: bool,
     /// Bots that a worker takes, before any worker has said.
     pub slots: u32,
-    /// Whoever makes it so counts workers that drain among those it was asked for, until they end: more have to be asked for by as
-    /// many, or none comes.
-    pub counts_draining: bool,
 }
 
 impl Default for Policy {
@@ -112,7 +109,6 @@ impl Default for Policy {
             idle_slots: 0,
             prescale: true,
             slots: 8,
-            counts_draining: false,
         }
     }
 }
@@ -134,7 +130,7 @@ pub struct Memory {
 /// What the policy wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Decision {
-    /// Workers that there should be.
+    /// Workers that there should be, without those that drain.
     pub desired: u32,
     /// Why.
     pub reason: Reason,
@@ -168,16 +164,15 @@ impl Policy {
         }
         // Those that were asked for and are not there yet count as if they were: what they are for is not asked for twice. But
         // not for ever: one that was drained, or that nobody could start, is no reason to do without.
-        let held = if self.counts_draining { fleet.draining } else { 0 };
         let counted = match is_expected(memory, signals.launch, now) {
-            true => base.saturating_sub(held).max(base.min(fleet.workers)),
+            true => base,
             false => base.min(fleet.workers),
         };
         let coming = u64::from(counted.saturating_sub(fleet.workers)) * fleet.each;
         let wants_more = self.wants_more(&fleet, waiting, due, coming, signals.launch);
         if let Some(reason) = wants_more.or_else(|| self.lacks_share(&fleet, waiting, due, counted, need)) {
-            let step = if coming == 0 { base.max(fleet.workers + held) + 1 } else { base };
-            let desired = need.saturating_add(held).max(step).clamp(base, self.max_workers);
+            let step = if coming == 0 { base + 1 } else { base };
+            let desired = need.max(step).clamp(base, self.max_workers);
             if desired > base {
                 return changed(base, desired, reason, memory, now);
             }

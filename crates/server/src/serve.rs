@@ -108,9 +108,7 @@ async fn prepare(config: Config, role: Role, began: Instant) -> anyhow::Result<P
         tracing::warn!(%storage_url, "recordings go to a directory: every process has to have the same one there");
     }
     let engines = Arc::new(engines(&config)?);
-    let mut policy = config.autoscale.policy;
-    policy.counts_draining = config.autoscale.actuator.counts_draining();
-    let scaling = Scaling::new(backend.clone(), policy, config.autoscale.actuator.as_str());
+    let scaling = Scaling::new(backend.clone(), config.autoscale.policy, config.autoscale.actuator.as_str());
     let link_secret = match config.is_shared() {
         true => secret::of_storage(&storage).await?,
         false => secret::of_directory(&config.data_dir)?,

@@ -49,8 +49,6 @@ pub(super) struct Fleet {
     pub(super) running: u64,
     /// Their slots.
     pub(super) slots: u64,
-    /// Workers that take no more bots and have not ended.
-    pub(super) draining: u32,
     /// Slots of one.
     pub(super) each: u64,
     pub(super) cpu: Use,
@@ -72,7 +70,6 @@ impl Fleet {
         let share = (u64::from(count), u64::from(staying.unwrap_or(count)));
         Self {
             workers: staying.unwrap_or(count),
-            draining: u32::try_from(workers.len()).unwrap_or(u32::MAX).saturating_sub(count),
             running: active().map(|worker| u64::from(worker.running)).sum(),
             slots: staying.map_or(slots, |staying| u64::from(staying) * each),
             each,

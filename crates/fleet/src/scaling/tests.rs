@@ -34,23 +34,14 @@ fn decide(workers: &[WorkerSignal], waiting: u64, now: i64) -> Decision {
     policy().decide(&signals(workers, waiting), had(workers.len()), at(now))
 }
 
-/// 15 of 20 are to stay, and the five that drain keep their tasks while they have calls.
 #[test]
-fn workers_that_drain_and_are_counted_by_others_come_on_top() {
+fn workers_that_drain_are_none_of_those_that_are_wanted() {
     let leaving = WorkerSignal { draining: true, running: 1, ..MIDDLE };
     let workers = [[MIDDLE; 15].as_slice(), &[leaving; 5]].concat();
-    let counting = Policy { counts_draining: true, ..policy() };
-    let asked = |desired, out_at| Memory { desired: Some(desired), out_at: Some(at(out_at)), ..Memory::default() };
-    let at_600 = |waiting, memory| counting.decide(&signals(&workers, waiting), memory, at(600));
-    assert_eq!(at_600(0, asked(15, 0)).desired, 15);
-    assert_eq!(at_600(11, asked(15, 0)).desired, 21, "one more than there are");
-    assert_eq!(at_600(95, asked(15, 0)).desired, 22, "17 for 170 bots");
-    // Two of the 22 are coming, and not seven.
-    assert_eq!(at_600(20, asked(22, 590)).desired, 22);
-    assert_eq!(at_600(21, asked(22, 590)).desired, 22, "as many as are needed are on their way");
-    assert_eq!(at_600(145, asked(22, 590)).desired, 27);
-    let own = policy().decide(&signals(&workers, 95), asked(15, 0), at(600));
-    assert_eq!(own.desired, 17, "whoever does not count them starts two");
+    let at_600 = |waiting| policy().decide(&signals(&workers, waiting), had(15), at(600));
+    assert_eq!(at_600(0).desired, 15);
+    assert_eq!(at_600(11).desired, 16);
+    assert_eq!(at_600(95).desired, 17, "for 170 bots");
 }
 
 #[test]

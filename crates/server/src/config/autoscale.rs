@@ -59,16 +59,6 @@ impl ActuatorConfig {
             Self::Asg(_) => "asg",
         }
     }
-
-    /// True if a worker that drains is one of those that it was asked for, until it ends.
-    #[must_use]
-    pub const fn counts_draining(&self) -> bool {
-        match self {
-            Self::None | Self::DryRun | Self::Process(_) => false,
-            #[cfg(feature = "aws")]
-            Self::Ecs(_) | Self::Asg(_) => true,
-        }
-    }
 }
 
 /// `[autoscale.process]`
@@ -241,7 +231,6 @@ fn policy(r: &mut Reader<'_>) -> Policy {
         idle_slots: r.integer("autoscale.idle_slots", 0, 0, 100_000, "Slots that are to be free beyond what is needed, so that most bots need not wait for a worker to start."),
         prescale: r.bool_opt("autoscale.prescale", "Workers are there when scheduled bots set out, and are asked for earlier by as long as they take to start. Default: true.").unwrap_or(true),
         slots: r.integer("autoscale.slots_per_worker", 8, 1, 1_000, "Bots that one worker takes, before any worker has said so."),
-        counts_draining: false,
     };
     if kind == "predictive" { predictive(r, own) } else { own }
 }

@@ -89,7 +89,7 @@ impl Scaler {
         let there = count.as_ref().ok().copied().flatten();
         let now = backend.clock.now();
         if count.is_ok() {
-            adopt::adopt(&mut kept, there, look.alive(), now);
+            adopt::adopt(&mut kept, there, look.alive(), self.held(&look), now);
             kept.bounds = there.map(|there| (there.min, there.max));
         }
         if kept.elsewhere.is_some() {
@@ -98,7 +98,7 @@ impl Scaler {
         }
         let policy = within(*policy, &kept);
         let decision = policy.decide(&look.signals, kept.memory, now);
-        let change = take(&mut kept, &decision, &look, &policy, now);
+        let change = take(&mut kept, &decision, &look, now);
         if let Some(change) = &change {
             let (from, to, reason) = (change.from, change.to, &change.detail);
             tracing::info!(from, to, reason, actuator = self.scaling.actuator, "another number of workers is wanted");
@@ -108,20 +108,40 @@ impl Scaler {
             return Ok(());
         }
         let there = count.context("the workers that were asked for could not be read")?;
-        self.act(&mut kept, there, &decision, &look).await?;
+        // First: a service that was asked for fewer before it is known who goes would end any other that has no bot meanwhile.
         let seen = look.signals.workers.as_ref().map(|_| look.workers.as_slice());
-        spare::drain(backend, &mut kept, self.actuator.fewer(), seen).await?;
+        let told = spare::drain(backend, &mut kept, self.actuator.fewer(), seen).await?;
+        let told = if self.actuator.counts_draining() { told } else { 0 };
+        // Who drains is not known when the workers are not: what was asked for before is asked for again.
+        let asked = match self.held(&look) {
+            Some(held) => decision.desired.saturating_add(held).saturating_add(told),
+            None => kept.asked.unwrap_or(decision.desired),
+        };
+        self.act(&mut kept, there, asked, &look).await?;
         self.publish(&kept, &look, now).await
     }
 
-    /// Makes it so, unless it is.
-    async fn act(&self, kept: &mut Kept, there: Option<Count>, decision: &Decision, look: &Look) -> anyhow::Result<()> {
-        let is_so = there.map_or(kept.applied, |there| there.workers == decision.desired);
+    /// Workers that whoever makes it so counts beside those that take bots; none if that could not be read.
+    fn held(&self, look: &Look) -> Option<u32> {
+        if self.actuator.counts_draining() { look.held() } else { Some(0) }
+    }
+
+    /// Asks for so many, unless they are there.
+    async fn act(&self, kept: &mut Kept, there: Option<Count>, asked: u32, look: &Look) -> anyhow::Result<()> {
+        let asked = kept.bounds.map_or(asked, |(min, max)| asked.clamp(min, max.max(min)));
+        if kept.asked != Some(asked) {
+            // Before it is done: a number that was not asked for is somebody else's.
+            (kept.asked, kept.applied) = (Some(asked), false);
+            if !kept.save(&*self.scaling.backend.store).await? {
+                return Ok(());
+            }
+        }
+        let is_so = there.map_or(kept.applied, |there| there.workers == asked);
         if !is_so {
             self.actuator
-                .set(there, decision.desired, look)
+                .set(there, asked, look)
                 .await
-                .with_context(|| format!("{} workers could not be asked for; this is tried again", decision.desired))?;
+                .with_context(|| format!("{asked} workers could not be asked for; this is tried again"))?;
         }
         if !kept.applied {
             kept.applied = true;
@@ -150,7 +170,7 @@ fn within(policy: Policy, kept: &Kept) -> Policy {
 }
 
 /// Notes a decision; answers what it changes.
-fn take(kept: &mut Kept, decision: &Decision, look: &Look, policy: &Policy, now: Timestamp) -> Option<Change> {
+fn take(kept: &mut Kept, decision: &Decision, look: &Look, now: Timestamp) -> Option<Change> {
     let alive = look.alive();
     let from = kept.memory.desired.or(alive);
     kept.memory = decision.memory;
@@ -159,8 +179,7 @@ fn take(kept: &mut Kept, decision: &Decision, look: &Look, policy: &Policy, now:
     let change = Change::new(from, decision, now);
     kept.applied = false;
     spare::note(kept, from, decision.desired, alive);
-    let held = if policy.counts_draining { look.draining() } else { 0 };
-    let missing = decision.desired.saturating_sub(alive.unwrap_or(from) + held);
+    let missing = decision.desired.saturating_sub(alive.unwrap_or(from));
     kept.expected = if decision.desired > from { missing } else { kept.expected.min(missing) };
     kept.note(change.clone());
     Some(change)

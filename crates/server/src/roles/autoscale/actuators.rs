@@ -60,6 +60,9 @@ pub trait Actuator: Send + Sync + fmt::Debug {
     /// Who goes when fewer are wanted.
     fn fewer(&self) -> Fewer;
 
+    /// True if a worker that drains is one of those that it was asked for, until it ends: it is asked for as many more.
+    fn counts_draining(&self) -> bool;
+
     /// This process ends.
     async fn end(&self);
 }
@@ -93,6 +96,10 @@ impl Actuator for Nobody {
 
     fn fewer(&self) -> Fewer {
         if self.tell { Fewer::Nobody } else { Fewer::Drained }
+    }
+
+    fn counts_draining(&self) -> bool {
+        false
     }
 
     async fn end(&self) {}

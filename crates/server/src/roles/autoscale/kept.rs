@@ -28,7 +28,9 @@ const COVERED: f64 = 0.95;
 pub struct Kept {
     /// The policy's.
     pub memory: Memory,
-    /// What it wants was done.
+    /// Workers that whoever makes it so was asked for last, with those that drain if it counts them.
+    pub asked: Option<u32>,
+    /// That was done.
     pub applied: bool,
     /// A number of workers that was found instead of the one that was asked for, once.
     pub elsewhere: Option<u32>,

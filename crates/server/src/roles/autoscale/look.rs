@@ -10,7 +10,7 @@ use muster_fleet::schedule;
 use muster_queue::Depth;
 use muster_session::Timestamp;
 use muster_session::job::Topic;
-use muster_store::{KnownWorker, TenantLoad};
+use muster_store::{Ending, KnownWorker, TenantLoad};
 
 use crate::chain::chain;
 use crate::config::Tiers;
@@ -46,9 +46,12 @@ impl Look {
         u32::try_from(workers.iter().filter(|worker| !worker.draining).count()).ok()
     }
 
-    /// Workers that are alive and take no more.
-    pub(super) fn draining(&self) -> u32 {
-        u32::try_from(self.workers.iter().filter(|worker| worker.draining).count()).unwrap_or(u32::MAX)
+    /// Workers that take no more, and that whoever runs them counts until they end, if that could be read. One that was stopped
+    /// is not: whoever stopped it counts it no more.
+    pub(super) fn held(&self) -> Option<u32> {
+        self.signals.workers.as_ref()?;
+        let is_held = |worker: &&KnownWorker| worker.draining && worker.record.ending == Ending::Replaced;
+        u32::try_from(self.workers.iter().filter(is_held).count()).ok()
     }
 }
 
@@ -167,7 +170,7 @@ impl Doubt {
 #[cfg(test)]
 mod tests {
     use muster_session::WorkerId;
-    use muster_store::{Ending, WorkerRecord};
+    use muster_store::WorkerRecord;
 
     use super::*;
 
@@ -213,6 +216,21 @@ mod tests {
         assert_eq!(alive(&[92, 41], 100), None);
         assert_eq!(alive(&[92, 92], 158), None);
         assert_eq!(alive(&[92, 92], 159), Some(0), "for so long it is not");
+    }
+
+    #[test]
+    fn those_that_drain_by_order_are_held_until_they_end() {
+        let drains =
+            |(id, ending)| KnownWorker { record: WorkerRecord { ending, ..record(id, at(99)) }, draining: id > 0 };
+        let workers: Vec<_> = [Ending::Replaced, Ending::Replaced, Ending::Ends, Ending::Stays]
+            .into_iter()
+            .enumerate()
+            .map(drains)
+            .collect();
+        let mut look = Look { workers, ..Look::default() };
+        assert_eq!(look.held(), None, "not read");
+        look.signals.workers = Some(signals(&look.workers));
+        assert_eq!((look.held(), look.alive()), (Some(1), Some(1)));
     }
 
     #[test]

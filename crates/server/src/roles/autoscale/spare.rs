@@ -29,16 +29,16 @@ pub(super) fn note(kept: &mut Kept, from: u32, to: u32, alive: Option<u32>) {
     };
 }
 
-/// Tells those to drain that are to go, of the workers that were `seen`. What is left in `kept` is for later: ended by somebody
+/// Tells those to drain that are to go, of the workers that were `seen`; answers how many were told. What is left in `kept` is for later: ended by somebody
 /// else, or found again by the next step.
 pub(super) async fn drain(
     backend: &Backend,
     kept: &mut Kept,
     fewer: Fewer,
     seen: Option<&[KnownWorker]>,
-) -> anyhow::Result<()> {
-    let (Some(seen), Some(desired)) = (seen.filter(|_| kept.spare > 0), kept.memory.desired) else { return Ok(()) };
-    let Some(counting) = Counting::start(backend, "control").await? else { return Ok(()) };
+) -> anyhow::Result<u32> {
+    let (Some(seen), Some(desired)) = (seen.filter(|_| kept.spare > 0), kept.memory.desired) else { return Ok(0) };
+    let Some(counting) = Counting::start(backend, "control").await? else { return Ok(0) };
     let drained = async {
         let known = backend.store.workers().await.context("reading the workers")?;
         // One that was silent when it was seen may speak again, and is not counted on.
@@ -49,16 +49,16 @@ pub(super) async fn drain(
             backend.store.drain_worker(worker).await.context("telling a worker to drain")?;
             tracing::info!(%worker, desired, "told a worker to drain: fewer are wanted");
         }
-        anyhow::Ok(left)
+        anyhow::Ok((u32::try_from(going.len()).unwrap_or(u32::MAX), left))
     };
-    let left = drained.await;
+    let drained = drained.await;
     counting.end().await;
-    let left = left?;
+    let (told, left) = drained?;
     if left != kept.spare {
         kept.spare = left;
         kept.save(&*backend.store).await?;
     }
-    Ok(())
+    Ok(told)
 }
 
 /// Who goes of these workers, and how many are too many after that.

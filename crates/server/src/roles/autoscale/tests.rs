@@ -47,6 +47,10 @@ impl Actuator for Cloud {
         Fewer::IdleFirst
     }
 
+    fn counts_draining(&self) -> bool {
+        true
+    }
+
     async fn end(&self) {}
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_store::WorkerRecord;
+use muster_store::{Ending, WorkerRecord};
 use serde_json::{Value, json};
 
 use super::room::Outlook;
@@ -51,7 +51,8 @@ pub(super) async fn keep(worker: &Worker) {
         (record.cpu_percent, record.memory_percent) = (outlook.cpu_percent, outlook.memory_percent);
         record.idle_since = outlook.idle_since;
         record.bots = told_of(&outlook);
-        record.ending = worker.ending();
+        // Whoever stopped it does not count it any more, and replaces it or not whatever is asked for.
+        record.ending = if shutdown.is_draining() { Ending::Ends } else { worker.ending() };
         record.seen_at = backend.clock.now();
         match backend.store.beat(&record).await {
             Ok(true) if !draining => {

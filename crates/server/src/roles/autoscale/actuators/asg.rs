@@ -70,5 +70,9 @@ impl Actuator for AsgActuator {
         Fewer::IdleFirst
     }
 
+    fn counts_draining(&self) -> bool {
+        true
+    }
+
     async fn end(&self) {}
 }

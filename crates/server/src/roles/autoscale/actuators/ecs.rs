@@ -64,5 +64,9 @@ impl Actuator for EcsActuator {
         Fewer::IdleFirst
     }
 
+    fn counts_draining(&self) -> bool {
+        true
+    }
+
     async fn end(&self) {}
 }

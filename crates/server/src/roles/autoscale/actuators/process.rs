@@ -169,6 +169,10 @@ impl Actuator for ProcessActuator {
         Fewer::Drained
     }
 
+    fn counts_draining(&self) -> bool {
+        false
+    }
+
     async fn end(&self) {
         if !self.setup.config.drain_at_end {
             return;

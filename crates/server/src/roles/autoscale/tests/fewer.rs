@@ -19,7 +19,6 @@ struct State {
     desired: u32,
     tasks: BTreeMap<String, Task>,
     started: usize,
-    refuses: bool,
 }
 
 #[derive(Debug)]
@@ -36,13 +35,16 @@ impl Actuator for Service {
 
     async fn set(&self, _: Option<Count>, workers: u32, _: &Look) -> anyhow::Result<()> {
         let mut state = self.0.lock().unwrap();
-        anyhow::ensure!(!state.refuses, "no capacity");
         state.desired = workers;
         Ok(())
     }
 
     fn fewer(&self) -> Fewer {
         Fewer::IdleFirst
+    }
+
+    fn counts_draining(&self) -> bool {
+        true
     }
 
     async fn end(&self) {}
@@ -131,7 +133,33 @@ async fn the_least_busy_workers_go_and_the_fleet_comes_to_rest() {
     let changes = world.kept().await.changes;
     assert_eq!(changes.iter().map(|change| change.to).collect::<Vec<_>>(), [6, 5, 4], "one in three slots is busy now");
     assert_eq!(service.ids(), ["t0", "t2", "t4", "t6"]);
-    assert_eq!(service.0.lock().unwrap().started, 8, "none was started in place of one that went");
+    assert_eq!(service.0.lock().unwrap().started, 12, "those that came in place of four that ended together have gone");
+}
+
+#[tokio::test]
+async fn a_worker_that_is_to_stay_is_not_ended_for_those_that_drain() {
+    let world = World::new(guide(), 0);
+    let service = Service::new(&world, &[1; 4]);
+    let leader = world.leader_of(service.clone(), None);
+    for minute in 0..30 {
+        service.pass(&world, MINUTE).await;
+        leader.step().await.unwrap();
+        if minute >= 15 {
+            let drain = draining(&world).await;
+            assert_eq!(drain, ["t0", "t1", "t2"]);
+            let active: Vec<_> = service.ids().into_iter().filter(|id| !drain.contains(id)).collect();
+            assert_eq!(active, ["t3"], "in minute {minute}");
+            service.hang_up(&active);
+        }
+    }
+    assert_eq!(service.0.lock().unwrap().desired, 4, "three that drain, and the one");
+    service.hang_up(&draining(&world).await);
+    for _ in 0..3 {
+        service.pass(&world, MINUTE).await;
+        leader.step().await.unwrap();
+    }
+    let state = service.0.lock().unwrap();
+    assert_eq!((state.desired, state.tasks.len()), (1, 1));
 }
 
 #[tokio::test]
@@ -153,7 +181,7 @@ async fn a_service_that_ends_idle_workers_itself_is_left_them() {
     }
     service.0.lock().unwrap().desired = 16;
     service.pass(&world, MINUTE).await;
-    service.0.lock().unwrap().desired = 6;
+    service.0.lock().unwrap().desired = 7;
     leader.step().await.unwrap();
     assert_eq!(draining(&world).await, ["t3"]);
 }
@@ -175,7 +203,6 @@ async fn a_leader_that_dies_after_its_decision_is_followed_by_one_that_goes_on()
     no_drain.0.store(true, Ordering::SeqCst);
     world.backend.store = Arc::new(FaultyStore::new(Arc::clone(&world.backend.store), Arc::new(no_drain.clone())));
     let service = Service::new(&world, &[3, 1, 2, 1, 3, 1, 2, 1]);
-    service.0.lock().unwrap().refuses = true;
     service.pass(&world, MINUTE).await;
     let next = async |error: Option<&str>| {
         let step = world.leader_of(service.clone(), None).step().await;
@@ -185,9 +212,10 @@ async fn a_leader_that_dies_after_its_decision_is_followed_by_one_that_goes_on()
         }
         (world.kept().await.memory.desired, world.kept().await.spare, draining(&world).await.len())
     };
-    assert_eq!(next(Some("no capacity")).await, (Some(6), 2, 0), "the service would start others in their place");
-    service.0.lock().unwrap().refuses = false;
-    assert_eq!(next(Some("telling a worker to drain")).await, (Some(6), 2, 0));
+    for _ in 0..2 {
+        assert_eq!(next(Some("telling a worker to drain")).await, (Some(6), 2, 0));
+    }
+    assert_eq!(service.0.lock().unwrap().desired, 8, "of fewer it would end any that has no bot meanwhile");
     no_drain.0.store(false, Ordering::SeqCst);
     assert_eq!(next(None).await, (Some(6), 0, 2));
     assert_eq!(draining(&world).await, ["t1", "t3"]);
