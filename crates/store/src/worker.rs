@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 /// Of a worker's words, so many have to be missing, and a little more time, before it is taken for gone.
 const BEATS: u64 = 3;
 const A_LITTLE: Duration = Duration::from_secs(1);
+/// Clocks of two machines that were let start differ by no more.
+const CLOCKS: Duration = Duration::from_secs(30);
 /// For one that does not say how often it speaks: twice the longest time that can be set, and some.
 const UNTOLD: Duration = Duration::from_secs(149);
 
@@ -59,13 +61,14 @@ pub struct WorkerRecord {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// It stays until it is stopped. So do all of a release before.
-    #[default]
-    Stays,
     /// It ends by itself, and nobody replaces it.
     Ends,
     /// It ends by itself, and whoever runs it replaces it, unless fewer were asked for.
     Replaced,
+    /// It stays until it is stopped. So do all of a release before; and of what a later one says, nothing is known.
+    #[default]
+    #[serde(other)]
+    Stays,
 }
 
 impl Ending {
@@ -92,6 +95,13 @@ impl WorkerRecord {
     pub fn is_silent(&self, now: Timestamp) -> bool {
         now.since(self.seen_at) > self.patience()
     }
+
+    /// The same by somebody who does nothing about it if all workers seem to be: clocks of two machines may differ, and a worker
+    /// that is there is not to be counted out for ever by an API that is ahead of it.
+    #[must_use]
+    pub fn is_lost(&self, now: Timestamp) -> bool {
+        now.since(self.seen_at) > self.patience().max(CLOCKS)
+    }
 }
 
 /// A worker, and what was asked of it.
@@ -116,7 +126,15 @@ mod tests {
         assert!(!before.is_silent(at(150_000)) && before.is_silent(at(150_001)), "one of a release before");
         let often = WorkerRecord { beat_ms: Some(2_000), ..before.clone() };
         assert!(!often.is_silent(at(7_000)) && often.is_silent(at(7_001)));
+        assert!(!often.is_lost(at(30_000)) && often.is_lost(at(30_001)), "clocks differ");
         let seldom = WorkerRecord { beat_ms: Some(60_000), ..before };
         assert!(!seldom.is_silent(at(181_000)) && seldom.is_silent(at(181_001)));
+        assert!(!seldom.is_lost(at(181_000)) && seldom.is_lost(at(181_001)));
+    }
+
+    #[test]
+    fn what_a_later_release_says_of_its_end_is_not_counted_on() {
+        let said: Vec<Ending> = serde_json::from_str(r#"["stays", "ends", "replaced", "evaporates"]"#).unwrap();
+        assert_eq!(said, [Ending::Stays, Ending::Ends, Ending::Replaced, Ending::Stays]);
     }
 }

@@ -94,7 +94,7 @@ pub(crate) struct KindCost {
 fn worker(known: KnownWorker, now: Timestamp) -> Worker {
     let KnownWorker { record, draining } = known;
     let status = match draining {
-        _ if record.is_silent(now) => "lost",
+        _ if record.is_lost(now) => "lost",
         true => "draining",
         false => "active",
     };

@@ -177,7 +177,7 @@ fn policy(r: &mut Reader<'_>) -> Policy {
     let kind = r.choice(
         "autoscale.policy",
         &["thresholds", "need", "predictive"],
-        "`thresholds`: one of the thresholds below is enough for more workers, and fewer takes all of them. `need`: as many as bots that run, wait or are due need, so that `active_out` percent of the slots and all but the idle ones are enough; those that were needed in the last ten cooldowns stay. `predictive`: the same, with what was found to be best where it is not given: `active_out` 85, and half a worker's slots idle. For fleets that know their schedule; docs/capacity.md compares them.",
+        "`thresholds`: one of the thresholds below is enough for more workers, and fewer takes all of them. `need`: as many as bots that run, wait or are due need, so that `active_out` percent of the slots and all but the idle ones are enough; those that were needed in the last ten to twenty cooldowns stay. `predictive`: the same, with what was found to be best where it is not given: `active_out` 85, and half a worker's slots idle. For fleets that know their schedule; docs/capacity.md compares them.",
     );
     let queue_out = r.integer(
         "autoscale.queue_out",

@@ -35,7 +35,7 @@ impl Standing {
     #[must_use]
     pub fn new(loads: &[TenantLoad], workers: &[KnownWorker], tiers: &Tiers, now: Timestamp) -> Self {
         let tenants: BTreeMap<_, _> = loads.iter().map(|load| (load.tenant.clone(), tiers.share(load))).collect();
-        let live = workers.iter().filter(|worker| !worker.record.is_silent(now));
+        let live = workers.iter().filter(|worker| !worker.record.is_lost(now));
         let (mut running, mut room) = (0, 0);
         for KnownWorker { record, draining } in live {
             running += u64::from(record.running);

@@ -1,6 +1,7 @@
 //! Who starts and ends workers, as the configuration says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -12,7 +13,7 @@ use crate::roles::autoscale::actuators::{Actuator, Nobody, ProcessActuator, Publ
 use crate::roles::autoscale::actuators::{AsgActuator, Cloudwatch, EcsActuator};
 
 /// What workers of `actuator = "process"` have if nothing else is said.
-const EXIT_WHEN_IDLE: &str = "5m";
+const EXIT_WHEN_IDLE: Duration = Duration::from_secs(300);
 
 pub(super) async fn actuator(config: &Config, backend: &Backend) -> anyhow::Result<Box<dyn Actuator>> {
     Ok(match &config.autoscale.actuator {
@@ -43,7 +44,7 @@ fn setup(config: &Config, process: &ProcessConfig, backend: &Backend) -> anyhow:
     Ok(ProcessSetup {
         program: std::env::current_exe().context("the path of this program")?,
         config: ProcessConfig { config: file, ..process.clone() },
-        exit_when_idle: config.worker.exit_when_idle.is_none().then_some(EXIT_WHEN_IDLE),
+        exit_when_idle: config.worker.exit_when_idle.unwrap_or(EXIT_WHEN_IDLE),
         workers_dir: config.data_dir.join("workers"),
         store: Arc::clone(&backend.store),
     })

@@ -139,6 +139,8 @@ fn signals(workers: &[KnownWorker]) -> Vec<WorkerSignal> {
 struct Doubt {
     failed: bool,
     back_at: Option<Timestamp>,
+    /// The longest patience with those that were alive when that was known last.
+    patience: Option<Duration>,
 }
 
 impl Doubt {
@@ -151,7 +153,8 @@ impl Doubt {
         if std::mem::take(&mut self.failed) {
             self.back_at = Some(now);
         }
-        let patience = workers.iter().map(|worker| worker.record.patience()).max().unwrap_or_default();
+        let longest = |workers: &[KnownWorker]| workers.iter().map(|worker| worker.record.patience()).max();
+        let patience = self.patience.or_else(|| longest(&workers)).unwrap_or_default();
         if self.back_at.is_some_and(|at| now.since(at) <= patience) {
             return None;
         }
@@ -163,6 +166,7 @@ impl Doubt {
             return None;
         }
         workers.retain(|worker| !worker.record.is_silent(now));
+        self.patience = longest(&workers);
         Some(workers)
     }
 }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use muster_fleet::scaling::least_busy;
 use muster_session::WorkerId;
 use muster_store::{Ending, KnownWorker};
+use uuid::Uuid;
 
 use super::actuators::Fewer;
 use super::kept::Kept;
@@ -29,17 +30,25 @@ pub(super) fn note(kept: &mut Kept, from: u32, to: u32, alive: Option<u32>) {
     };
 }
 
-/// Tells those to drain that are to go, of the workers that were `seen`; answers how many were told. What is left in `kept` is for later: ended by somebody
-/// else, or found again by the next step.
+/// Tells those to drain that are to go, of the workers that were `seen`; answers how many were told. What is left in `kept` is for
+/// later: ended by somebody else, or found again by the next step.
 pub(super) async fn drain(
     backend: &Backend,
     kept: &mut Kept,
     fewer: Fewer,
     seen: Option<&[KnownWorker]>,
 ) -> anyhow::Result<u32> {
-    let (Some(seen), Some(desired)) = (seen.filter(|_| kept.spare > 0), kept.memory.desired) else { return Ok(0) };
-    let Some(counting) = Counting::start(backend, "control").await? else { return Ok(0) };
+    let can_go = |worker: &KnownWorker| !worker.draining && worker.record.ending != Ending::Stays;
+    let seen = seen.filter(|seen| kept.spare > 0 && seen.iter().any(can_go));
+    let (Some(seen), Some(desired)) = (seen, kept.memory.desired) else { return Ok(0) };
+    // Its own, as another process may think that it leads.
+    let who = format!("control-{}", Uuid::new_v4().as_simple());
+    let Some(counting) = Counting::start(backend, &who).await? else { return Ok(0) };
     let drained = async {
+        // Another leader may have decided meanwhile, and nobody can take a drain back.
+        if Kept::load(&*backend.store).await?.version != kept.version {
+            return Ok((0, kept.spare));
+        }
         let known = backend.store.workers().await.context("reading the workers")?;
         // One that was silent when it was seen may speak again, and is not counted on.
         let is_seen = |worker: &KnownWorker| seen.iter().any(|one| one.record.id == worker.record.id);
@@ -65,7 +74,9 @@ pub(super) async fn drain(
 fn choose(spare: u32, desired: u32, fewer: Fewer, alive: &[KnownWorker]) -> (Vec<WorkerId>, u32) {
     let active = || alive.iter().filter(|worker| !worker.draining).map(|worker| &worker.record);
     let spare = u32::try_from(active().count()).unwrap_or(u32::MAX).saturating_sub(desired).min(spare);
-    let idle = u32::try_from(active().filter(|worker| worker.running == 0).count()).unwrap_or(u32::MAX);
+    let idle =
+        u32::try_from(active().filter(|worker| worker.ending == Ending::Replaced && worker.running == 0).count())
+            .unwrap_or(u32::MAX);
     let (ends, going): (fn(_, _) -> bool, u32) = match fewer {
         Fewer::Nobody => (|_, _| false, 0),
         Fewer::Drained => (|ending, _| ending == Ending::Ends, spare),

@@ -61,6 +61,7 @@ fn worker(bots: Arc<dyn Bots>, change: impl FnOnce(&mut WorkerConfig)) -> Worker
         allow_private: Vec::new(),
         profile_root: "/nowhere".into(),
         shared: true,
+        alone: true,
         machine: None,
         protections: Vec::new(),
         began,

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -49,8 +50,8 @@ pub struct ProcessSetup {
     pub program: PathBuf,
     /// `[autoscale.process]`, with the file of this process if it has none of its own.
     pub config: ProcessConfig,
-    /// `worker.exit_when_idle` of the workers, if this process's configuration has none.
-    pub exit_when_idle: Option<&'static str>,
+    /// `worker.exit_when_idle` of the workers, whatever their file says: one that did not end by itself would never go.
+    pub exit_when_idle: Duration,
     /// They have directories below it.
     pub workers_dir: PathBuf,
     /// Where a worker is asked to drain, so that everybody sees that it does.
@@ -86,9 +87,7 @@ impl ProcessActuator {
         command.args(&self.setup.config.args);
         // The key is for callers of the API.
         command.env_remove("MUSTER_API_KEY").env("MUSTER_WORKER__ID", &id);
-        if let Some(idle) = self.setup.exit_when_idle {
-            command.env("MUSTER_WORKER__EXIT_WHEN_IDLE", idle);
-        }
+        command.env("MUSTER_WORKER__EXIT_WHEN_IDLE", format!("{}s", self.setup.exit_when_idle.as_secs().max(1)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let process = command.spawn().context("starting a worker")?;
         tracing::info!(worker = id, pid = process.id(), log = %place.log().display(), "started a worker");

@@ -41,7 +41,7 @@ fn look(workers: &[(&str, bool)]) -> Look {
 }
 
 /// Starts this program's file.
-fn actuator(dir: &std::path::Path, program: PathBuf, exit_when_idle: Option<&'static str>) -> ProcessActuator {
+fn actuator(dir: &std::path::Path, program: PathBuf, exit_when_idle: Duration) -> ProcessActuator {
     ProcessActuator::new(ProcessSetup {
         program,
         config: ProcessConfig::default(),
@@ -61,7 +61,7 @@ fn script(dir: &std::path::Path, text: &str) -> PathBuf {
 #[tokio::test]
 async fn those_that_drain_do_not_count_and_those_on_their_way_and_of_others_do() {
     let dir = tempfile::tempdir().unwrap();
-    let actuator = actuator(dir.path(), "true".into(), None);
+    let actuator = actuator(dir.path(), "true".into(), Duration::from_secs(300));
     for (number, id) in (1..).zip(["a", "b", "c"]) {
         let place = Place { number, directory: dir.path().join(id) };
         actuator.ours.lock().await.children.push(child(id, place));
@@ -89,11 +89,11 @@ async fn ended(actuator: &ProcessActuator) {
 async fn a_worker_is_told_to_end_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let program = script(dir.path(), "echo idle=$MUSTER_WORKER__EXIT_WHEN_IDLE >&2");
-    let actuator = actuator(dir.path(), program, Some("7m"));
+    let actuator = actuator(dir.path(), program, Duration::from_secs(420));
     actuator.set(None, 1, &Look::default()).await.unwrap();
     let log = actuator.ours.lock().await.children[0].place.log();
     ended(&actuator).await;
-    assert_eq!(std::fs::read_to_string(log).unwrap(), "idle=7m\n");
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "idle=420s\n");
     actuator.set(None, 1, &Look::default()).await.unwrap();
     assert_eq!(actuator.ours.lock().await.children.len(), 1, "it ended as it should, and the next starts at once");
 }
@@ -101,13 +101,13 @@ async fn a_worker_is_told_to_end_by_itself() {
 #[tokio::test]
 async fn a_worker_that_fails_at_its_start_is_not_started_again_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let actuator = actuator(dir.path(), script(dir.path(), "exit 3"), None);
+    let actuator = actuator(dir.path(), script(dir.path(), "exit 3"), Duration::from_secs(300));
     actuator.set(None, 1, &Look::default()).await.unwrap();
     ended(&actuator).await;
     actuator.set(None, 1, &Look::default()).await.unwrap();
     assert!(actuator.ours.lock().await.children.is_empty());
     tokio::time::pause();
-    tokio::time::advance(std::time::Duration::from_secs(6)).await;
+    tokio::time::advance(Duration::from_secs(6)).await;
     actuator.set(None, 1, &Look::default()).await.unwrap();
     assert_eq!(actuator.ours.lock().await.children.len(), 1);
 }

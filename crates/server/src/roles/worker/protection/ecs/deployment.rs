@@ -14,8 +14,8 @@ use tokio::sync::OnceCell;
 use tokio::time::MissedTickBehavior;
 use url::Url;
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Between two looks: what one account may ask is bounded, however many workers it has.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Looks in a row by which the new deployment has all its tasks: one whose tasks end as they start is not worth draining for.
 const LOOKS: u32 = 2;
 
