@@ -9,8 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::Figure;
 use crate::http::Client;
-use muster_bench_kit::Process;
-use muster_bench_kit::{self as kit, Redis};
+use muster_bench_kit::{self as kit, Process, Redis};
 
 const PER_SECOND: u32 = 50;
 const CALLS: usize = 1_500;

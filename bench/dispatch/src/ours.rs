@@ -24,8 +24,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::process;
-
 /// Nobody here takes so long.
 const MESSAGE_LEASE: Duration = Duration::from_secs(60);
 const SESSION_LEASE: Duration = Duration::from_secs(30);

@@ -8,8 +8,7 @@ use muster_redis::{Link, cmd};
 use tokio::process::Command;
 
 use crate::ours;
-use muster_bench_kit::Process;
-use muster_bench_kit::Redis;
+use muster_bench_kit::{Process, Redis};
 
 /// How Celery's worker runs tasks.
 #[derive(Clone, Copy, Debug)]

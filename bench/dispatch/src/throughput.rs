@@ -6,8 +6,7 @@ use muster_redis::{Link, cmd};
 
 use crate::peers::{self, Pool};
 use crate::{Figure, ours};
-use muster_bench_kit::Process;
-use muster_bench_kit::Redis;
+use muster_bench_kit::{Process, Redis};
 
 /// Calls at a time, and places of the worker.
 const CONCURRENCY: usize = 64;

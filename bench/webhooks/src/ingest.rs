@@ -7,8 +7,7 @@ use tempfile::TempDir;
 
 use crate::load::Measured;
 use crate::{Figure, middle};
-use muster_bench_kit::Process;
-use muster_bench_kit::Redis;
+use muster_bench_kit::{Process, Redis};
 
 const ROUNDS: usize = 3;
 const SECONDS: f64 = 4.0;

@@ -110,7 +110,7 @@ impl Scaler {
         let there = count.context("the workers that were asked for could not be read")?;
         // First: a service that was asked for fewer before it is known who goes would end any other that has no bot meanwhile.
         let seen = look.signals.workers.as_ref().map(|_| look.workers.as_slice());
-        let told = spare::drain(backend, &mut kept, self.actuator.fewer(), seen).await?;
+        let Some(told) = spare::drain(backend, &mut kept, self.actuator.fewer(), seen).await? else { return Ok(()) };
         let told = if self.actuator.counts_draining() { told } else { 0 };
         // Who drains is not known when the workers are not: what was asked for before is asked for again.
         let asked = match self.held(&look) {

@@ -30,24 +30,24 @@ pub(super) fn note(kept: &mut Kept, from: u32, to: u32, alive: Option<u32>) {
     };
 }
 
-/// Tells those to drain that are to go, of the workers that were `seen`; answers how many were told. What is left in `kept` is for
-/// later: ended by somebody else, or found again by the next step.
+/// Tells those to drain that are to go, of the workers that were `seen`; answers how many were told, or none if another leader
+/// decided meanwhile. What is left in `kept` is for later: ended by somebody else, or found again by the next step.
 pub(super) async fn drain(
     backend: &Backend,
     kept: &mut Kept,
     fewer: Fewer,
     seen: Option<&[KnownWorker]>,
-) -> anyhow::Result<u32> {
+) -> anyhow::Result<Option<u32>> {
     let can_go = |worker: &KnownWorker| !worker.draining && worker.record.ending != Ending::Stays;
     let seen = seen.filter(|seen| kept.spare > 0 && seen.iter().any(can_go));
-    let (Some(seen), Some(desired)) = (seen, kept.memory.desired) else { return Ok(0) };
+    let (Some(seen), Some(desired)) = (seen, kept.memory.desired) else { return Ok(Some(0)) };
     // Its own, as another process may think that it leads.
     let who = format!("control-{}", Uuid::new_v4().as_simple());
-    let Some(counting) = Counting::start(backend, &who).await? else { return Ok(0) };
+    let Some(counting) = Counting::start(backend, &who).await? else { return Ok(Some(0)) };
     let drained = async {
-        // Another leader may have decided meanwhile, and nobody can take a drain back.
+        // Nobody can take a drain back.
         if Kept::load(&*backend.store).await?.version != kept.version {
-            return Ok((0, kept.spare));
+            return Ok(None);
         }
         let known = backend.store.workers().await.context("reading the workers")?;
         // One that was silent when it was seen may speak again, and is not counted on.
@@ -58,16 +58,16 @@ pub(super) async fn drain(
             backend.store.drain_worker(worker).await.context("telling a worker to drain")?;
             tracing::info!(%worker, desired, "told a worker to drain: fewer are wanted");
         }
-        anyhow::Ok((u32::try_from(going.len()).unwrap_or(u32::MAX), left))
+        anyhow::Ok(Some((u32::try_from(going.len()).unwrap_or(u32::MAX), left)))
     };
     let drained = drained.await;
     counting.end().await;
-    let (told, left) = drained?;
+    let Some((told, left)) = drained? else { return Ok(None) };
     if left != kept.spare {
         kept.spare = left;
         kept.save(&*backend.store).await?;
     }
-    Ok(told)
+    Ok(Some(told))
 }
 
 /// Who goes of these workers, and how many are too many after that.

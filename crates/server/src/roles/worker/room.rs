@@ -156,8 +156,9 @@ impl Room {
         let now = self.clock.now();
         let mut inner = self.lock();
         // On a machine with fewer cores than it wants it is slow; memory is what it dies of.
-        let mut cost = inner.alone(inner.book.cost(&kind, self.declared), self.declared);
+        let mut cost = inner.book.cost(&kind, self.declared);
         cost.cpu_millis = cost.cpu_millis.min(inner.admission.budget().cpu_millis);
+        let cost = inner.to_hold(cost, self.declared, now);
         let number = inner.next;
         if let Err(limit) = inner.admission.reserve(number, cost, now) {
             tracing::info!(bot = %session.id, kind, %limit, "no room for a bot of this kind; it goes back");
@@ -199,7 +200,7 @@ impl Room {
         // By the dearest kind, so that not too many count on it; but one if any is taken, and none if none is.
         let next = inner.book.highest(self.declared).min(whole(&budget));
         let (room, limit) = inner.admission.binding(next, now);
-        let (room, limit) = match inner.admission.check(inner.next_cost(self.declared), now) {
+        let (room, limit) = match inner.admission.check(inner.next_cost(self.declared, now), now) {
             Ok(()) => (room.max(1), limit),
             Err(limit) => (0, limit),
         };

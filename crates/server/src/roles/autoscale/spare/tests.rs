@@ -135,7 +135,7 @@ async fn who_counts_keeps_others_from_it() {
     let (a, b) = (WorkerId::new("a"), WorkerId::new("b"));
     let counting = Counting::start(&backend, "control").await.unwrap().unwrap();
     assert!(!leave(&backend, &a).await.unwrap());
-    let mut kept = Kept { spare: 1, ..Kept::default() };
+    let mut kept = Kept { spare: 1, ..Kept::load(&*backend.store).await.unwrap() };
     kept.memory.desired = Some(2);
     let seen = backend.store.workers().await.unwrap();
     counting.end().await;
@@ -147,6 +147,17 @@ async fn who_counts_keeps_others_from_it() {
     assert!(leave(&backend, &b).await.unwrap());
     drain(&backend, &mut kept, Fewer::Drained, Some(&seen)).await.unwrap();
     assert_eq!((draining(&backend).await, kept.spare), (vec!["b".to_owned()], 0));
+}
+
+#[tokio::test]
+async fn a_decision_that_was_overtaken_drains_nobody() {
+    let backend = fleet(&["a", "b", "c"], Some(3)).await;
+    let mut kept = Kept { spare: 2, ..Kept::load(&*backend.store).await.unwrap() };
+    kept.memory.desired = Some(1);
+    assert!(kept.clone().save(&*backend.store).await.unwrap(), "by the next leader");
+    let seen = backend.store.workers().await.unwrap();
+    assert_eq!(drain(&backend, &mut kept, Fewer::Drained, Some(&seen)).await.unwrap(), None);
+    assert_eq!(draining(&backend).await.len(), 0);
 }
 
 #[tokio::test]

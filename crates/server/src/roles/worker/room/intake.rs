@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use muster_fleet::admission::Limit;
 use muster_fleet::cost::Cost;
+use muster_session::Timestamp;
 
 use super::{Inner, Room, whole};
 
@@ -40,7 +41,7 @@ impl Room {
         let now = self.clock.now();
         let mut inner = self.lock();
         inner.needed = inner.needed.filter(|(_, until)| *until > now);
-        inner.admission.check(inner.next_cost(self.declared), now)
+        inner.admission.check(inner.next_cost(self.declared, now), now)
     }
 
     /// How long room is still kept for one that did not fit.
@@ -62,15 +63,18 @@ impl Room {
 
 impl Inner {
     /// What has to fit before a bot is taken.
-    pub(super) fn next_cost(&self, declared: Cost) -> Cost {
+    pub(super) fn next_cost(&self, declared: Cost, now: Timestamp) -> Cost {
         let needed = self.needed.map_or(Cost::default(), |(cost, _)| cost);
-        self.alone(self.book.lowest(declared).max(needed), declared).min(whole(self.admission.budget()))
+        self.to_hold(self.book.lowest(declared).max(needed).min(whole(self.admission.budget())), declared, now)
     }
 
-    /// What is to be held for a bot of this cost. On an empty machine it is no more memory than is declared: what its kind was
-    /// measured to have may be more than the machine has, and then none would ever run that could show that it is less.
-    pub(super) fn alone(&self, cost: Cost, declared: Cost) -> Cost {
-        let most = if self.admission.bots() == 0 { declared.memory_bytes } else { u64::MAX };
-        Cost { memory_bytes: cost.memory_bytes.min(most), ..cost }
+    /// What is to be held for a bot of this cost. If it does not fit on an empty machine, it is no more memory than is declared:
+    /// what its kind was measured to have may be more than the machine has, and none would ever run that could show that it is
+    /// less.
+    pub(super) fn to_hold(&self, cost: Cost, declared: Cost, now: Timestamp) -> Cost {
+        match self.admission.bots() == 0 && self.admission.check(cost, now).is_err() {
+            true => Cost { memory_bytes: cost.memory_bytes.min(declared.memory_bytes), ..cost },
+            false => cost,
+        }
     }
 }
