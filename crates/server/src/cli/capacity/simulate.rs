@@ -27,7 +27,7 @@ pub struct SimulateArgs {
     /// Only this policy; may be repeated [default: all of them]
     #[arg(long = "policy", value_name = "NAME", value_parser = names())]
     policies: Vec<String>,
-    /// Configuration file whose [autoscale] is tried, too
+    /// Configuration file whose section `autoscale` is tried, too
     #[arg(long, env = "MUSTER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]

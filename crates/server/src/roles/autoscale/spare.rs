@@ -1,7 +1,7 @@
 //! Workers beyond those that are wanted: which of them go.
 //!
 //! Bots that are spread thin leave no worker without one. So when fewer workers are wanted, those that have the fewest bots are
-//! told to take no more, and end when these have left ([`drain`]). A worker that ends by its own clock asks first whether it can
+//! told to take no more, and end when these have left (`drain`). A worker that ends by its own clock asks first whether it can
 //! be spared ([`leave`]). Both count the fleet and change what is counted one at a time.
 
 use std::time::Duration;
