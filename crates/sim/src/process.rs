@@ -137,9 +137,19 @@ impl Process {
         let shutdown = self.shutdown.clone();
         supervisor.run("leader", OnFailure::Restart, move || seat.clone().keep(shutdown.clone()));
         let (backend, leading, shutdown) = (self.backend.clone(), leadership.clone(), self.shutdown.clone());
-        let storage: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         supervisor.run("control", OnFailure::Restart, move || {
-            roles::control::run(backend.clone(), Arc::clone(&storage), leading.clone(), KEEP_RECEIVED, shutdown.clone())
+            roles::control::run(backend.clone(), leading.clone(), shutdown.clone())
+        });
+        let (backend, leading, shutdown) = (self.backend.clone(), leadership.clone(), self.shutdown.clone());
+        let storage: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        supervisor.run("retention", OnFailure::Restart, move || {
+            roles::retention::run(
+                backend.clone(),
+                Arc::clone(&storage),
+                leading.clone(),
+                KEEP_RECEIVED,
+                shutdown.clone(),
+            )
         });
         leadership
     }

@@ -1,4 +1,4 @@
-//! Schedules, the line for places, stuck sessions, deadlines, retention.
+//! Schedules, the line for places, stuck sessions, deadlines.
 //!
 //! Every decision is the session machine's; this role only finds the sessions, by index, and hands them the input. A
 //! session that changed in between refuses the input, which is harmless. Of several processes the one that leads does it.
@@ -6,13 +6,11 @@
 mod places;
 mod schedule;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use muster_session::{Input, Session, State};
+use muster_session::{Input, Session};
 use muster_store::StoreError;
-use object_store::ObjectStore;
 
 use super::leader::Leadership;
 use super::{ApplyError, Backend};
@@ -36,19 +34,11 @@ const CLOCKS_DIFFER: Duration = clock::NOTICED;
 
 /// A worker that was not heard of for so long is forgotten.
 const FORGET_WORKERS: Duration = Duration::from_secs(3_600);
-/// Batches of received webhooks that are forgotten at a time: other things wait meanwhile.
-const FORGET_BATCHES: u32 = 100;
 /// How often that is looked at.
 const LOOK_AT_WORKERS: Duration = Duration::from_secs(60);
 
 /// Runs until shutdown.
-pub async fn run(
-    backend: Backend,
-    storage: Arc<dyn ObjectStore>,
-    leadership: Leadership,
-    keep_received: Duration,
-    shutdown: Shutdown,
-) -> anyhow::Result<()> {
+pub async fn run(backend: Backend, leadership: Leadership, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut last = backend.clock.now();
     let mut looked = last;
     let mut schedule = Schedule::default();
@@ -60,9 +50,9 @@ pub async fn run(
         }
         let mut passed = Ok(());
         if leadership.holds() {
-            passed = step(&backend, &storage, &mut schedule).await;
+            passed = step(&backend, &mut schedule).await;
             if passed.is_ok() && now.since(looked) >= LOOK_AT_WORKERS {
-                passed = forget_workers(&backend).await.and(forget_received(&backend, keep_received).await);
+                passed = forget_workers(&backend).await;
                 looked = now;
             }
         }
@@ -96,15 +86,15 @@ async fn give_places(backend: &Backend) -> anyhow::Result<()> {
 }
 
 /// One pass over everything that time alone changes.
-pub async fn step(backend: &Backend, storage: &Arc<dyn ObjectStore>, schedule: &mut Schedule) -> anyhow::Result<()> {
+pub async fn step(backend: &Backend, schedule: &mut Schedule) -> anyhow::Result<()> {
     // Who waits in line was there before those that set out now. What is in the way of one part is not in that of the others.
     let given = give_places(backend).await;
     let set_out = schedule.set_out(backend).await;
-    look_after(backend, storage).await.and(given).and(set_out)
+    look_after(backend).await.and(given).and(set_out)
 }
 
 /// Sessions that nobody else ends.
-async fn look_after(backend: &Backend, storage: &Arc<dyn ObjectStore>) -> anyhow::Result<()> {
+async fn look_after(backend: &Backend) -> anyhow::Result<()> {
     let now = backend.clock.now();
     for session in backend.store.lease_expired(now - CLOCKS_DIFFER, BATCH).await.context("looking for lost sessions")? {
         let owner = session.lease.as_ref().map(|lease| lease.owner.to_string()).unwrap_or_default();
@@ -123,13 +113,6 @@ async fn look_after(backend: &Backend, storage: &Arc<dyn ObjectStore>) -> anyhow
             tracing::warn!(%bot, error = format!("{error:#}"), "an overdue session could not be ended; trying again");
         }
     }
-    for session in backend.store.expired(now, BATCH).await.context("looking for expired sessions")? {
-        // One that cannot be deleted must not keep the others, or anything else of this role, waiting.
-        let bot = session.id;
-        if let Err(error) = expire(backend, storage, session).await {
-            tracing::warn!(%bot, error = format!("{error:#}"), "an expired session could not be removed; trying again");
-        }
-    }
     Ok(())
 }
 
@@ -145,34 +128,9 @@ pub async fn forget_workers(backend: &Backend) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Webhooks that came in are kept for some time.
-pub async fn forget_received(backend: &Backend, keep: Duration) -> anyhow::Result<()> {
-    let before = backend.clock.now() - keep;
-    for _ in 0..FORGET_BATCHES {
-        let gone = backend.store.forget_received(before, BATCH).await.context("forgetting received webhooks")?;
-        if gone < u64::from(BATCH) {
-            break;
-        }
-    }
-    Ok(())
-}
-
 async fn hand(backend: &Backend, session: Session, input: Input) -> anyhow::Result<()> {
     match backend.apply_to(session, input).await {
         Ok(_) | Err(ApplyError::Missing | ApplyError::Rejected(_) | ApplyError::Store(StoreError::Conflict)) => Ok(()),
         Err(error) => Err(error).context("moving a session on"),
     }
-}
-
-/// Media first, then the notice, then the record: a crash in between repeats the step and loses nothing.
-async fn expire(backend: &Backend, storage: &Arc<dyn ObjectStore>, session: Session) -> anyhow::Result<()> {
-    let bot = session.id;
-    if session.state == State::Done {
-        let prefix = crate::recordings::prefix(&session.tenant, bot);
-        let objects = muster_recording::delete_all(storage, &prefix).await.context("deleting expired media")?;
-        hand(backend, session, Input::MediaDeleted { objects }).await?;
-        return Ok(());
-    }
-    backend.store.delete(bot).await.context("deleting an expired record")?;
-    Ok(())
 }

@@ -9,7 +9,8 @@
 //! - [`admit`]: whether a bot is sent at once, waits in line, or is refused; [`line`](mod@line): who has how many places.
 //! - [`autoscale`]: how many workers there are to be, in the process that leads.
 //! - [`lessons`]: what is measured of bots.
-//! - [`control`]: schedules, the line, stuck sessions, deadlines, retention; [`leader`]: in one process at a time.
+//! - [`control`]: schedules, the line, stuck sessions, deadlines; [`retention`]: what was kept for long enough; [`leader`]: both in
+//!   one process at a time.
 //!
 //! Webhook delivery is `muster_hooks::deliver`. A [`Role`] is what one process has of these. Media goes with webhooks: both
 //! take jobs from the queue, so any number of processes can share the work, which what [`control`] does must not be.
@@ -27,6 +28,7 @@ pub mod media;
 pub mod nudge;
 pub mod relay;
 pub mod remote;
+pub mod retention;
 pub mod worker;
 
 use std::fmt;

@@ -145,10 +145,16 @@ pub(super) fn control(
         let shutdown = shutdown.clone();
         supervisor.run("leader", OnFailure::Restart, move || seat.clone().keep(shutdown.clone()));
     }
+    {
+        let (backend, leading, shutdown) = (backend.clone(), leadership.clone(), shutdown.clone());
+        supervisor.run("control", OnFailure::Restart, move || {
+            roles::control::run(backend.clone(), leading.clone(), shutdown.clone())
+        });
+    }
     let (backend, storage, shutdown) = (backend.clone(), Arc::clone(storage), shutdown.clone());
     let (leading, keep) = (leadership.clone(), config.inbound.keep);
-    supervisor.run("control", OnFailure::Restart, move || {
-        roles::control::run(backend.clone(), Arc::clone(&storage), leading.clone(), keep, shutdown.clone())
+    supervisor.run("retention", OnFailure::Restart, move || {
+        roles::retention::run(backend.clone(), Arc::clone(&storage), leading.clone(), keep, shutdown.clone())
     });
     leadership
 }

@@ -23,8 +23,6 @@ use muster_store::embedded::EmbeddedStore;
 use muster_store::faulty::FaultyStore;
 use muster_store::memory::MemoryStore;
 use muster_store::{CreateGuard, Created, RedisStore, SessionStore};
-use object_store::ObjectStore;
-use object_store::memory::InMemory;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -67,8 +65,7 @@ fn backend(store: Arc<dyn SessionStore>, now: &Arc<AtomicI64>) -> Backend {
 }
 
 async fn step(backend: &Backend) {
-    let storage: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    control::step(backend, &storage, &mut Schedule::default()).await.unwrap();
+    control::step(backend, &mut Schedule::default()).await.unwrap();
 }
 
 /// Three processes of the API are asked for many bots at once; then the control role gives places away while bots end.
@@ -220,7 +217,7 @@ async fn a_hundred_thousand_scheduled_bots_cost_nothing() {
     let made = calls.take();
     assert!(made.keys().all(|call| ["create", "endpoints"].contains(call)), "nobody asks for the line: {made:?}");
     step(&backend).await;
-    let looks = ["document", "due", "expired", "lease_expired", "loads", "overdue"].map(|look| (look, 1));
+    let looks = ["document", "due", "lease_expired", "loads", "overdue"].map(|look| (look, 1));
     assert_eq!(calls.take(), BTreeMap::from(looks));
     assert!(
         store.due(backend.clock.now() + Duration::from_secs(3_000), 1).await.unwrap().is_empty(),

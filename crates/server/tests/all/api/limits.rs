@@ -22,7 +22,7 @@ async fn start(tier: Tier) -> Api {
 
 /// One pass of the control role.
 async fn pass(api: &Api) {
-    control::step(&api.backend, &api.state.storage, &mut Schedule::default()).await.unwrap();
+    control::step(&api.backend, &mut Schedule::default()).await.unwrap();
 }
 
 async fn detail(api: &Api, bot: BotId) -> Value {

@@ -15,6 +15,7 @@ mod media;
 mod openapi;
 mod parallel;
 mod races;
+mod retention;
 mod scaling;
 mod scheduled;
 mod transcribing;

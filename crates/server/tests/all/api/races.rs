@@ -149,8 +149,7 @@ impl<'a> Case<'a> {
         let path = format!("calendar/scheduled_bots/{}", self.bot);
         match party {
             Party::Control => {
-                let storage: Arc<dyn object_store::ObjectStore> = Arc::new(object_store::memory::InMemory::new());
-                control::step(&backend, &storage, &mut Schedule::default()).await.unwrap();
+                control::step(&backend, &mut Schedule::default()).await.unwrap();
                 200
             }
             Party::Change => {

@@ -232,7 +232,7 @@ async fn a_transcript_that_comes_too_late_is_not_kept() {
     let (result, ()) = tokio::join!(media::step(&api.backend, &setup, &job, false), async {
         asked.notified().await;
         api.advance(Duration::from_secs(2 * 3_600));
-        control::step(&api.backend, &api.state.storage, &mut control::Schedule::default()).await.unwrap();
+        control::step(&api.backend, &mut control::Schedule::default()).await.unwrap();
         go.notify_one();
     });
     result.unwrap();
@@ -250,10 +250,10 @@ async fn a_transcript_whose_job_was_lost_fails_at_its_deadline() {
     let body = api.post(&format!("/api/v1/bots/{bot}/transcribe"), &request).await.expect(200);
     let path = format!("/api/v1/transcript/{}/get_transcript", body["transcript_id"].as_str().unwrap());
     api.advance(Duration::from_secs(2 * 3_600 - 1));
-    control::step(&api.backend, &api.state.storage, &mut control::Schedule::default()).await.unwrap();
+    control::step(&api.backend, &mut control::Schedule::default()).await.unwrap();
     api.get(&path).await.expect(202);
     api.advance(Duration::from_secs(1));
-    control::step(&api.backend, &api.state.storage, &mut control::Schedule::default()).await.unwrap();
+    control::step(&api.backend, &mut control::Schedule::default()).await.unwrap();
     let message = api.get(&path).await.refusal(404);
     assert!(message.contains("not finished before the transcription deadline"), "{message}");
     let last = told(&api, bot).await.pop().unwrap();
