@@ -31,7 +31,7 @@ const LEAVE_WAIT: Duration = Duration::from_secs(90);
 const PROCESS_WAIT: Duration = Duration::from_secs(2 * 3_600);
 /// Why a bot did not join that waited in line for too long.
 const NO_PLACE: &str = "Waited in line too long: no place of its tenant's, or of the fleet, became free in time";
-/// The timeline keeps its first lines; a bot that flaps cannot grow its record without bound.
+/// The timeline keeps its first lines, and the first of each name; a bot that flaps cannot grow its record without bound.
 const TIMELINE_MAX: usize = 200;
 
 /// Something that happened to a session.
@@ -406,7 +406,7 @@ impl Session {
     }
 
     fn note(&mut self, name: &str, message: impl Into<String>, at: Timestamp) {
-        if self.timeline.len() < TIMELINE_MAX {
+        if self.timeline.len() < TIMELINE_MAX || self.timeline.iter().all(|entry| entry.name != name) {
             self.timeline.push(TimelineEntry { name: name.to_owned(), message: message.into(), at });
         }
     }

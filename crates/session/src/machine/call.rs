@@ -46,9 +46,14 @@ impl Session {
         if join_at <= now {
             return self.due(out, now);
         }
+        if self.join_at == Some(join_at) {
+            return Ok(());
+        }
         let kept = self.expires_at.since(self.join_at.unwrap_or(self.created_at));
         self.join_at = Some(join_at);
         self.expires_at = join_at + kept;
+        // A calendar may move it any number of times: what counts is how it was asked for, and where it is now.
+        self.timeline.truncate(1);
         self.note("Scheduled", format!("Now joins at {join_at}"), now);
         Ok(())
     }

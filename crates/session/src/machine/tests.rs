@@ -143,6 +143,15 @@ fn a_create_runs_at_once_or_waits_for_its_time() {
     assert_eq!(outcome.events[0].bot_event, "bot.scheduled");
     assert_eq!(step(&mut later, Input::Reschedule { join_at: at(900) }, 1), [""; 0]);
     assert_eq!(later.join_at, Some(at(900)));
+    // A calendar may say so again, and move it any number of times.
+    for minute in 0..TIMELINE_MAX as i64 * 2 {
+        step(&mut later, Input::Reschedule { join_at: at(1_000 + minute / 2 * 60) }, 1);
+    }
+    step(&mut later, Input::Reschedule { join_at: at(900) }, 2);
+    step(&mut later, Input::Reschedule { join_at: at(900) }, 3);
+    let lines: Vec<_> = later.timeline.iter().map(|entry| (entry.message.as_str(), entry.at)).collect();
+    let (asked, moved) = (format!("Joins at {}", at(600)), format!("Now joins at {}", at(900)));
+    assert_eq!(lines, [(asked.as_str(), at(0)), (moved.as_str(), at(2))]);
     assert_eq!(later.apply(Input::Due, at(900)).unwrap().jobs.len(), 1);
     assert_eq!(later.state, State::Queued);
     assert!(later.apply(Input::Reschedule { join_at: at(999) }, at(901)).is_err(), "it is on its way");
