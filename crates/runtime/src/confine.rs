@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::handle::OutOfMemory;
+
 /// Begins the name of each bot's control group.
 const PREFIX: &str = "bot-";
 /// Where the supervisor itself moves to: a group with limits for those below it can have no process of its own.
@@ -17,8 +19,8 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// Makes the own control group one that bots can have theirs below: this process moves into one beside them. To be
-    /// called once, when nothing of earlier bots is left.
+    /// Makes the own control group one that bots can have theirs below: this process moves into one beside them, with those that
+    /// started it, such as the first process of a container. To be called once, when nothing of earlier bots is left.
     ///
     /// # Errors
     ///
@@ -37,10 +39,12 @@ impl Confinement {
         let path = path.ok_or("this process is in no control group of version 2")?;
         let parent = root.join(path.trim_start_matches('/'));
         let members = std::fs::read_to_string(parent.join("cgroup.procs")).unwrap_or_default();
-        if members.split_whitespace().any(|member| member != pid.to_string()) {
+        let members: Vec<u32> = members.split_whitespace().filter_map(|member| member.parse().ok()).collect();
+        let line: Vec<u32> = std::iter::successors(Some(pid), |pid| parent_of(proc, *pid)).collect();
+        if members.iter().any(|member| !line.contains(member)) {
             return Err(format!("other processes are in {}", parent.display()));
         }
-        divide(&parent, pid).map_err(|error| format!("{} cannot be divided: {error}", parent.display()))?;
+        divide(&parent, &members).map_err(|error| format!("{} cannot be divided: {error}", parent.display()))?;
         for leftover in std::fs::read_dir(&parent).into_iter().flatten().flatten() {
             if leftover.file_name().to_string_lossy().starts_with(PREFIX) {
                 let _ = std::fs::remove_dir(leftover.path());
@@ -50,17 +54,27 @@ impl Confinement {
     }
 }
 
-/// Moves this process down, and lets the groups below have limits of memory.
-fn divide(parent: &Path, pid: u32) -> io::Result<()> {
+/// Who started a process, unless that is the first one.
+fn parent_of(proc: &Path, pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(proc.join(pid.to_string()).join("status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
+    parent.filter(|parent| *parent > 0)
+}
+
+/// Moves these processes down, and lets the groups below have limits of memory.
+fn divide(parent: &Path, members: &[u32]) -> io::Result<()> {
     let own = parent.join(SUPERVISOR);
     match std::fs::create_dir(&own) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let divided = std::fs::write(own.join("cgroup.procs"), pid.to_string())
-        .and_then(|()| std::fs::write(parent.join("cgroup.subtree_control"), "+memory"));
+    // One at a time, as the kernel takes them.
+    let move_to = |group: &Path| {
+        members.iter().try_for_each(|member| std::fs::write(group.join("cgroup.procs"), member.to_string()))
+    };
+    let divided = move_to(&own).and_then(|()| std::fs::write(parent.join("cgroup.subtree_control"), "+memory"));
     if divided.is_err() {
-        let _ = std::fs::write(parent.join("cgroup.procs"), pid.to_string());
+        let _ = move_to(parent);
         let _ = std::fs::remove_dir(&own);
     }
     divided
@@ -94,11 +108,15 @@ impl Cell {
         Ok(cell)
     }
 
-    /// True if the kernel killed for want of memory in it.
-    pub(crate) fn ran_out(&self) -> bool {
+    /// If the kernel killed something in it for want of memory, what had none left. Kills are counted here whoever ran out,
+    /// and having run out only where that was.
+    pub(crate) fn out_of_memory(&self) -> Option<OutOfMemory> {
         let events = std::fs::read_to_string(self.dir.join("memory.events")).unwrap_or_default();
-        let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok());
-        kills.is_some_and(|kills| kills > 0)
+        let happened = |name: &str| {
+            let count = events.lines().filter_map(|line| line.split_once(' ')).find(|(event, _)| *event == name);
+            count.is_some_and(|(_, count)| count.trim().parse().is_ok_and(|count: u64| count > 0))
+        };
+        happened("oom_kill").then(|| if happened("oom") { OutOfMemory::Bot } else { OutOfMemory::Around })
     }
 
     /// Once nothing is in it.
@@ -163,15 +181,33 @@ mod tests {
         let said = ["memory.max", "memory.oom.group", "memory.swap.max", "cgroup.procs"]
             .map(|file| read(&format!("bot-b.1/{file}")));
         assert_eq!(said, ["1000", "1", "0", "42"]);
-        assert!(!cell.ran_out());
-        std::fs::write(unit.join("bot-b.1/memory.events"), "oom 1\noom_kill 2\noom_group_kill 1\n").unwrap();
-        assert!(cell.ran_out());
+        let events = |text: &str| {
+            std::fs::write(unit.join("bot-b.1/memory.events"), text).unwrap();
+            cell.out_of_memory()
+        };
+        assert_eq!(events(""), None);
+        assert_eq!(events("low 0\nhigh 0\nmax 7\noom 0\noom_kill 0\noom_group_kill 0\n"), None);
+        assert_eq!(events("max 9\noom 1\noom_kill 2\noom_group_kill 1\n"), Some(OutOfMemory::Bot));
+        assert_eq!(events("max 0\noom 0\noom_kill 2\noom_group_kill 1\n"), Some(OutOfMemory::Around));
         // The kernel takes the files of a group with it.
         for file in std::fs::read_dir(&cell.dir).unwrap().flatten() {
             std::fs::remove_file(file.path()).unwrap();
         }
         cell.remove();
         assert!(!cell.dir.exists());
+    }
+
+    #[test]
+    fn those_that_started_this_process_move_with_it() {
+        let status = ("proc/7/status", "Name:\tmuster\nPPid:\t1\n");
+        let init = ("proc/1/status", "Name:\ttini\nPPid:\t0\n");
+        let members = ("cgroup/unit/cgroup.procs", "1\n7\n");
+        let dir = fixture(&[OWN[0], OWN[1], members, status, init]);
+        prepare(&dir).unwrap();
+        // What was written last, in a file that keeps only that.
+        assert_eq!(std::fs::read_to_string(dir.path().join("cgroup/unit/supervisor/cgroup.procs")).unwrap(), "7");
+        let dir = fixture(&[OWN[0], OWN[1], ("cgroup/unit/cgroup.procs", "1\n7\n9\n"), status, init]);
+        assert!(prepare(&dir).unwrap_err().contains("other processes"));
     }
 
     #[test]

@@ -22,9 +22,17 @@ pub struct Exit {
     pub by: EndedBy,
     /// Processes that it left behind and that had to be killed.
     pub leaked: Vec<i32>,
-    /// The kernel killed it, or something of it, because it took more memory than its [`Confinement`](crate::Confinement)
-    /// allows.
-    pub out_of_memory: bool,
+    /// The kernel killed it, or something of it, for want of memory; as far as a [`Confinement`](crate::Confinement) tells.
+    pub out_of_memory: Option<OutOfMemory>,
+}
+
+/// What had no memory left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfMemory {
+    /// The bot itself: it took all that it may have.
+    Bot,
+    /// The machine, or the service, container or pod that the bot is part of.
+    Around,
 }
 
 /// Who ended a bot process.
@@ -106,7 +114,7 @@ impl BotHandle {
         match self.exit.wait_for(Option::is_some).await.map(|exit| exit.clone()) {
             Ok(Some(exit)) => exit,
             // The runtime is going down, and the supervision with it has killed the group.
-            Ok(None) | Err(_) => Exit { status: None, by: EndedBy::Kill, leaked: Vec::new(), out_of_memory: false },
+            Ok(None) | Err(_) => Exit { status: None, by: EndedBy::Kill, leaked: Vec::new(), out_of_memory: None },
         }
     }
 

@@ -25,6 +25,6 @@ mod supervise;
 pub use confine::Confinement;
 pub use escalate::Phase;
 pub use group::ProcessTable;
-pub use handle::{BotHandle, EndedBy, Exit, Status};
+pub use handle::{BotHandle, EndedBy, Exit, OutOfMemory, Status};
 pub use home::sweep_strays;
 pub use launch::{LaunchError, Launcher};

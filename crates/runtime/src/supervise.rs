@@ -99,7 +99,7 @@ impl Supervision {
             Phase::Terminating => EndedBy::Terminate,
             Phase::Killed | Phase::Ended => EndedBy::Kill,
         };
-        let out_of_memory = self.remains.cell.as_ref().is_some_and(Cell::ran_out);
+        let out_of_memory = self.remains.cell.as_ref().and_then(Cell::out_of_memory);
         let cleared = self.clear().await;
         if !cleared.killed.is_empty() {
             tracing::warn!(bot = %self.bot, pids = ?cleared.killed, "a bot left processes behind; they were killed");

@@ -1,5 +1,6 @@
 //! One bot, from launch to the last word about it.
 
+use muster_runtime::OutOfMemory;
 use muster_session::protocol::{BotSpec, Command, Report};
 use muster_session::{BotId, EndReason, Input, Session, State, Timestamp};
 use muster_store::{LogEntry, StoreError};
@@ -44,7 +45,10 @@ pub(super) async fn bot(worker: &Worker, mut holding: Holding, mut seat: Seat, s
         return;
     }
     let (reason, message) = line.end(&exit);
-    if reason == EndReason::OverBudget || line.evicted.is_some() {
+    if reason == EndReason::OverBudget {
+        line.seat.over_budget(&message);
+    }
+    if matches!(reason, EndReason::OverBudget | EndReason::HostOutOfMemory) {
         attendant.note(backend.clock.now(), &message).await;
     }
     // Refused if the bot's own last word was written: then this is old news.
@@ -140,12 +144,18 @@ impl Line<'_> {
 
     /// Why the bot is gone that did not say it itself.
     fn end(&self, exit: &str) -> (EndReason, String) {
-        match &self.evicted {
-            Some(why) => (why.reason, why.message.clone()),
-            None if self.handle.ran_out_of_memory() => {
+        if let Some(why) = &self.evicted {
+            return (why.reason, why.message.clone());
+        }
+        match self.handle.out_of_memory() {
+            Some(OutOfMemory::Bot) => {
                 let limit = self.setup.config.bot_memory_limit / 1_000_000;
-                let message = format!("The bot took all of the {limit} MB of worker.bot_memory_limit");
-                (EndReason::OverBudget, message)
+                (EndReason::OverBudget, format!("The bot took all of the {limit} MB of worker.bot_memory_limit"))
+            }
+            Some(OutOfMemory::Around) => {
+                let message =
+                    "The machine, or what the worker may have of it, ran out of memory, and the kernel ended this bot";
+                (EndReason::HostOutOfMemory, message.to_owned())
             }
             None if self.asked == Order::GoingDown => {
                 (EndReason::WorkerShutdown, EndReason::WorkerShutdown.message().to_owned())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_runtime::measure::{Meter, Usage};
-use muster_runtime::{BotHandle, Launcher, ProcessTable};
+use muster_runtime::{BotHandle, Launcher, OutOfMemory, ProcessTable};
 use muster_session::protocol::{BotSpec, Command, Report};
 
 /// Starts bots.
@@ -39,9 +39,9 @@ pub trait Bot: Send + fmt::Debug {
         None
     }
 
-    /// True, once nothing of it is left, if that is because it took more memory than its control group may have.
-    fn ran_out_of_memory(&self) -> bool {
-        false
+    /// Once nothing of it is left: what had no memory left, if that is why.
+    fn out_of_memory(&self) -> Option<OutOfMemory> {
+        None
     }
 }
 
@@ -94,7 +94,7 @@ impl Bot for BotHandle {
         Some(Box::new(self.meter()))
     }
 
-    fn ran_out_of_memory(&self) -> bool {
-        self.exit_watch().borrow().as_ref().is_some_and(|exit| exit.out_of_memory)
+    fn out_of_memory(&self) -> Option<OutOfMemory> {
+        self.exit_watch().borrow().as_ref().and_then(|exit| exit.out_of_memory)
     }
 }

@@ -277,6 +277,13 @@ impl Seat {
         self.room.lock().admission.admitted(self.number, now);
     }
 
+    /// The kernel ended the bot because it had more than any may, before that was measured.
+    pub(super) fn over_budget(&self, message: &str) {
+        if let Some(seat) = self.room.lock().seats.get(&self.number) {
+            usage::evict(seat, EndReason::OverBudget, message.to_owned());
+        }
+    }
+
     /// Waits until the bot has to be gone at once. Cancel safe.
     pub(super) async fn evicted(&mut self) -> Eviction {
         match self.eviction.wait_for(Option::is_some).await.map(|why| why.clone()) {

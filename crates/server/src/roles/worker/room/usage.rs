@@ -141,7 +141,7 @@ impl Inner {
     }
 }
 
-fn evict(seat: &Occupant, reason: EndReason, message: String) {
+pub(super) fn evict(seat: &Occupant, reason: EndReason, message: String) {
     if seat.evicted.borrow().is_none() {
         seat.evicted.send_replace(Some(Eviction { reason, message }));
     }
