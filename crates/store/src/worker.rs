@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Of a worker's words, so many have to be missing, and a little more time, before it is taken for gone.
 const BEATS: u64 = 3;
 const A_LITTLE: Duration = Duration::from_secs(1);
-/// Clocks of two machines that were let start differ by no more.
+/// Clocks of two machines that were let start differ by no more: each by half of it from the store's.
 const CLOCKS: Duration = Duration::from_secs(30);
 /// For one that does not say how often it speaks: twice the longest time that can be set, and some.
 const UNTOLD: Duration = Duration::from_secs(149);
@@ -84,20 +84,13 @@ impl WorkerRecord {
         self.room.unwrap_or_else(|| self.capacity.saturating_sub(self.running))
     }
 
-    /// Longer silent than this, it is taken for gone.
+    /// Not heard for longer than this, it is taken for gone.
     #[must_use]
     pub fn patience(&self) -> Duration {
         self.beat_ms.map_or(UNTOLD, |beat| Duration::from_millis(beat.saturating_mul(BEATS))) + A_LITTLE
     }
 
-    /// True if it has not been heard for so long that it is taken for gone.
-    #[must_use]
-    pub fn is_silent(&self, now: Timestamp) -> bool {
-        now.since(self.seen_at) > self.patience()
-    }
-
-    /// The same by somebody who does nothing about it if all workers seem to be: clocks of two machines may differ, and a worker
-    /// that is there is not to be counted out for ever by an API that is ahead of it.
+    /// The same by somebody who looks once, and so has only the worker's clock to go by: it may differ.
     #[must_use]
     pub fn is_lost(&self, now: Timestamp) -> bool {
         now.since(self.seen_at) > self.patience().max(CLOCKS)
@@ -118,17 +111,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_silent_after_three_of_its_own_words_are_missing() {
+    fn a_worker_is_lost_after_three_of_its_own_words_are_missing_unless_it_may_be_the_clocks() {
         let at = Timestamp::from_millis;
         let json =
             r#"{"id": "w", "host": "", "version": "", "capacity": 1, "running": 0, "started_at": 0, "seen_at": 0}"#;
         let before: WorkerRecord = serde_json::from_str(json).unwrap();
-        assert!(!before.is_silent(at(150_000)) && before.is_silent(at(150_001)), "one of a release before");
+        assert!(!before.is_lost(at(150_000)) && before.is_lost(at(150_001)), "one of a release before");
         let often = WorkerRecord { beat_ms: Some(2_000), ..before.clone() };
-        assert!(!often.is_silent(at(7_000)) && often.is_silent(at(7_001)));
+        assert_eq!(often.patience(), Duration::from_secs(7));
         assert!(!often.is_lost(at(30_000)) && often.is_lost(at(30_001)), "clocks differ");
         let seldom = WorkerRecord { beat_ms: Some(60_000), ..before };
-        assert!(!seldom.is_silent(at(181_000)) && seldom.is_silent(at(181_001)));
         assert!(!seldom.is_lost(at(181_000)) && seldom.is_lost(at(181_001)));
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Worker {
     /// Name of its machine.
     host: String,
     version: String,
-    /// `active`; `draining` if it takes no more bots; `lost` if it was not heard of for 150 s.
+    /// `active`; `draining` if it takes no more bots; `lost` if it was not heard of for 30 s, or three of its heartbeats and a second if that is longer.
     status: &'static str,
     /// Most bots at a time.
     capacity: u32,

@@ -273,7 +273,7 @@ mod aws {
         let served = run(&["serve"], &late, with_credentials).await;
         let want = "store.kind: the clock of this machine is 20.";
         let near = served.err.contains(want) || served.err.contains("store.kind: the clock of this machine is 19.");
-        assert!(!served.ok && near && served.err.contains("half of worker.lease (30s)"), "{}", served.err);
+        assert!(!served.ok && near && served.err.contains("more than 15s"), "{}", served.err);
         let [queue, store] = doctor(&late).await;
         assert_eq!((queue["verdict"].as_str(), store["verdict"].as_str()), (Some("warn"), Some("fail")), "{store}");
         let [_, store] = doctor(&config(REGION, &later(emulator, 5).await, &name)).await;

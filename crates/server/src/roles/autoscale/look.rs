@@ -1,5 +1,6 @@
 //! What is known of the fleet.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use muster_fleet::fair::Line;
 use muster_fleet::scaling::{Signals, Waiting, WorkerSignal};
 use muster_fleet::schedule;
 use muster_queue::Depth;
-use muster_session::Timestamp;
 use muster_session::job::Topic;
+use muster_session::{Timestamp, WorkerId};
 use muster_store::{Ending, KnownWorker, TenantLoad};
 
 use crate::chain::chain;
@@ -133,14 +134,27 @@ fn signals(workers: &[KnownWorker]) -> Vec<WorkerSignal> {
 
 /// Whether those that are silent are gone.
 ///
+/// A worker is heard when its word is another one than at the last look, and silent from then on: by this clock alone, as a
+/// scaler whose clock is some seconds ahead of the workers' would take all of them for silent, for ever.
+///
 /// While the store was away nobody could beat, and when it is back those who look first would see a fleet that has died. So
 /// workers are not known for a while after they could not be read, nor when all of them fell silent at once.
 #[derive(Debug, Default)]
 struct Doubt {
     failed: bool,
     back_at: Option<Timestamp>,
+    heard: HashMap<WorkerId, Heard>,
     /// The longest patience with those that were alive when that was known last.
     patience: Option<Duration>,
+}
+
+/// The last word of a worker.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    /// As it says.
+    seen_at: Timestamp,
+    /// By the clock of who hears it.
+    at: Timestamp,
 }
 
 impl Doubt {
@@ -153,27 +167,43 @@ impl Doubt {
         if std::mem::take(&mut self.failed) {
             self.back_at = Some(now);
         }
+        self.hear(&workers, now);
         let longest = |workers: &[KnownWorker]| workers.iter().map(|worker| worker.record.patience()).max();
         let patience = self.patience.or_else(|| longest(&workers)).unwrap_or_default();
         if self.back_at.is_some_and(|at| now.since(at) <= patience) {
             return None;
         }
         self.back_at = None;
-        let last = workers.iter().max_by_key(|worker| worker.record.seen_at);
-        if workers.iter().all(|worker| worker.record.is_silent(now))
-            && last.is_some_and(|last| now.since(last.record.seen_at) < last.record.patience() + ALL_SILENT)
+        let silence = |worker: &KnownWorker| now.since(self.heard[&worker.record.id].at);
+        let is_silent = |worker: &KnownWorker| silence(worker) > worker.record.patience();
+        let last = workers.iter().min_by_key(|worker| silence(worker));
+        if workers.iter().all(is_silent) && last.is_some_and(|last| silence(last) < last.record.patience() + ALL_SILENT)
         {
             return None;
         }
-        workers.retain(|worker| !worker.record.is_silent(now));
+        workers.retain(|worker| !is_silent(worker));
         self.patience = longest(&workers);
         Some(workers)
+    }
+
+    /// A new word was said just now, unless it is so old that clocks do not explain it.
+    fn hear(&mut self, workers: &[KnownWorker], now: Timestamp) {
+        let before = std::mem::take(&mut self.heard);
+        let hear = |KnownWorker { record, .. }: &KnownWorker| {
+            let seen_at = record.seen_at;
+            let at = match before.get(&record.id) {
+                Some(known) if known.seen_at == seen_at => known.at,
+                _ if record.is_lost(now) => seen_at,
+                _ => now,
+            };
+            (record.id.clone(), Heard { seen_at, at })
+        };
+        self.heard = workers.iter().map(hear).collect();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use muster_session::WorkerId;
     use muster_store::WorkerRecord;
 
     use super::*;
@@ -213,13 +243,38 @@ mod tests {
     fn one_that_is_silent_while_others_speak_is_gone() {
         let mut doubt = Doubt::default();
         let mut alive = |times: &[i64], now| doubt.judge(seen(times), at(now)).map(|workers| workers.len());
-        assert_eq!(alive(&[], 100), Some(0));
-        assert_eq!(alive(&[99, 98], 100), Some(2));
-        assert_eq!(alive(&[99, 92], 100), Some(1));
-        assert_eq!(alive(&[92, 92], 100), None, "all at once: perhaps it is the store");
-        assert_eq!(alive(&[92, 41], 100), None);
-        assert_eq!(alive(&[92, 92], 158), None);
-        assert_eq!(alive(&[92, 92], 159), Some(0), "for so long it is not");
+        assert_eq!(alive(&[], 90), Some(0));
+        assert_eq!(alive(&[92, 92], 92), Some(2));
+        assert_eq!(alive(&[99, 92], 99), Some(2));
+        assert_eq!(alive(&[100, 92], 100), Some(1));
+        assert_eq!(alive(&[100, 92], 108), None, "all at once: perhaps it is the store");
+        assert_eq!(alive(&[100, 41], 108), None);
+        assert_eq!(alive(&[100, 92], 166), None);
+        assert_eq!(alive(&[100, 92], 167), Some(0), "for so long it is not");
+    }
+
+    #[test]
+    fn who_has_just_begun_to_look_counts_none_that_died_long_ago() {
+        let alive = |times: &[i64]| Doubt::default().judge(seen(times), at(100)).map(|workers| workers.len());
+        assert_eq!(alive(&[99, 70, 69]), Some(2), "it may be a clock that is behind");
+        assert_eq!(alive(&[69, 69]), None);
+        assert_eq!(alive(&[33, 33]), Some(0));
+    }
+
+    #[test]
+    fn clocks_that_differ_make_nobody_silent() {
+        for ahead in [-29, 29] {
+            let mut doubt = Doubt::default();
+            let mut alive = |times: [i64; 2], now| {
+                let told = seen(&times.map(|said| said - ahead));
+                doubt.judge(told, at(now)).map(|workers| workers.len())
+            };
+            for now in (100..160).step_by(2) {
+                assert_eq!(alive([now, now], now), Some(2), "{ahead} s ahead");
+            }
+            assert_eq!(alive([166, 158], 165), Some(2), "{ahead} s ahead");
+            assert_eq!(alive([166, 158], 166), Some(1), "{ahead} s ahead");
+        }
     }
 
     #[test]

@@ -115,7 +115,7 @@ async fn is_one_spare(Backend { store, clock, .. }: &Backend) -> anyhow::Result<
     }
     let workers = store.workers().await.context("reading the workers")?;
     let now = clock.now();
-    let active = workers.iter().filter(|worker| !worker.draining && !worker.record.is_silent(now)).count();
+    let active = workers.iter().filter(|worker| !worker.draining && !worker.record.is_lost(now)).count();
     Ok(kept.memory.desired.is_some_and(|desired| active > desired as usize))
 }
 

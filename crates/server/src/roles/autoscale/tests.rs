@@ -257,7 +257,7 @@ async fn what_cannot_be_read_changes_nothing() {
     assert_eq!(world.there(), 4, "nobody needs them, as far as one can see");
     world.queue_away.0.store(false, Ordering::SeqCst);
     // Now it is the workers that are not heard of: all at once.
-    world.advance(HEARTBEAT * 10);
+    world.advance(HEARTBEAT * 20);
     leader.step().await.unwrap();
     assert_eq!(world.there(), 4);
     assert!(world.scaling().status().await.is_err());
