@@ -1,14 +1,17 @@
 //! EC2 Auto Scaling: an instance with bots is not scaled in, and one that is to be terminated all the same waits for its calls. One
 //! whose worker was drained is given back.
 
+use std::io::ErrorKind;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use async_trait::async_trait;
 use aws_sdk_autoscaling::Client;
 use muster_aws::{AwsSettings, describe};
 use tokio::sync::OnceCell;
-use tokio::time::MissedTickBehavior;
 use url::Url;
 
 use super::{CALL, Protection, client, variable};
@@ -19,10 +22,16 @@ const METADATA: &str = "http://169.254.169.254/";
 const VENDOR: &str = "/sys/class/dmi/id/sys_vendor";
 /// A token for the next questions, in seconds.
 const TOKEN_SECONDS: &str = "300";
-/// Between two questions whether the instance is to go.
+/// Between two questions to the instance whether it is to go.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The same to its group, where the instance cannot be asked.
+const ASK_EVERY: Duration = Duration::from_secs(60);
 const GOING: &str = "Terminated";
+/// Begins what its group says of an instance that is to go.
+const GOES: &str = "Terminat";
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
+/// The worker of an instance has it.
+const SEAT: &str = "muster-worker";
 
 /// The instance that this process is on.
 #[derive(Debug)]
@@ -30,10 +39,12 @@ pub(super) struct Asg {
     metadata: Metadata,
     /// As the configuration has it.
     instance: Option<String>,
+    /// Says that a worker is on it; nobody connects.
+    seat: Option<UnixListener>,
     /// Which one it is, and its group; none if it is in none. Asked once.
     place: OnceCell<Option<Place>>,
     client: Client,
-    recalled: std::sync::atomic::AtomicBool,
+    recalled: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -75,13 +86,47 @@ impl Asg {
         }
         let url = Url::parse(given.as_deref().unwrap_or(METADATA)).context("AWS_EC2_METADATA_SERVICE_ENDPOINT")?;
         let config = AwsSettings::default().load(CALL).await;
-        Self::new(url, instance.map(str::to_owned), Client::new(&config)).map(Some)
+        let mut asg = Self::new(url, instance.map(str::to_owned), Client::new(&config))?;
+        asg.settle(SEAT).await?;
+        Ok(Some(asg))
     }
 
     fn new(metadata: Url, instance: Option<String>, client_of_group: Client) -> anyhow::Result<Self> {
         let metadata = Metadata { http: client(&metadata)?, url: metadata };
-        let (place, recalled) = (OnceCell::new(), false.into());
-        Ok(Self { metadata, instance, place, client: client_of_group, recalled })
+        let (seat, place, recalled) = (None, OnceCell::new(), false.into());
+        Ok(Self { metadata, instance, seat, place, client: client_of_group, recalled })
+    }
+
+    /// Takes the seat of that name, which a machine has once, for as long as this lasts.
+    ///
+    /// # Errors
+    ///
+    /// If another worker has it and the instance is in a group: what a group spares and ends are instances, so the worker whose
+    /// calls are over first would have those of the other ended.
+    async fn settle(&mut self, name: &str) -> anyhow::Result<()> {
+        match SocketAddr::from_abstract_name(name).and_then(|name| UnixListener::bind_addr(&name)) {
+            Ok(seat) => {
+                self.seat = Some(seat);
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => {
+                tracing::warn!(%error, "whether another worker runs on this instance is not known");
+                return Ok(());
+            }
+        }
+        match self.place().await {
+            Ok(Some(Place { instance, group })) => bail!(
+                "another worker runs on this instance ({instance}), and its Auto Scaling group {group} would end the calls of \
+                 both: run one, with more worker.max_concurrent_bots, or set worker.protection = \"off\" for both"
+            ),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "another worker runs on this instance: if it is in an Auto Scaling group, that may end the calls of both"
+            ),
+        }
+        Ok(())
     }
 
     /// None if the instance is in no group.
@@ -111,8 +156,39 @@ impl Asg {
         Ok(terminating.filter_map(|hook| hook.lifecycle_hook_name()).map(str::to_owned).collect())
     }
 
+    /// Whether the instance's end has begun, and how long to wait until that is asked again. Where the instance does not answer,
+    /// as where containers are kept from it, its group is asked.
+    async fn is_going(&self) -> (bool, Duration) {
+        let (is_going, again) = match self.metadata.get("autoscaling/target-lifecycle-state").await {
+            Ok(state) => (Ok(state.is_some_and(|state| state == GOING)), LOOK_EVERY),
+            Err(error) => {
+                tracing::debug!(error = format!("{error:#}"), "the instance does not say how long it may stay");
+                (self.goes_by_group().await, ASK_EVERY)
+            }
+        };
+        let is_going = is_going.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "neither this instance nor its group says how long it may stay"
+            );
+            false
+        });
+        if is_going {
+            self.recalled.store(true, Ordering::Relaxed);
+        }
+        (is_going, again)
+    }
+
+    async fn goes_by_group(&self) -> anyhow::Result<bool> {
+        let Some(place) = self.place().await? else { return Ok(false) };
+        let answer = self.client.describe_auto_scaling_instances().instance_ids(&place.instance).send().await;
+        let answer = answer.map_err(|error| anyhow::anyhow!(describe(&error)))?;
+        let mut states = answer.auto_scaling_instances().iter().filter_map(|one| one.lifecycle_state());
+        Ok(states.any(|state| state.starts_with(GOES)))
+    }
+
     fn is_recalled(&self) -> bool {
-        self.recalled.load(std::sync::atomic::Ordering::Relaxed)
+        self.recalled.load(Ordering::Relaxed)
     }
 }
 
@@ -135,19 +211,13 @@ impl Protection for Asg {
     }
 
     async fn recalled(&self) {
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            match self.metadata.get("autoscaling/target-lifecycle-state").await {
-                Ok(Some(state)) if state == GOING => break,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::debug!(error = format!("{error:#}"), "the instance does not say how long it may stay")
-                }
+            let (is_going, again) = self.is_going().await;
+            if is_going {
+                break;
             }
+            tokio::time::sleep(again).await;
         }
-        self.recalled.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     async fn more_time(&self) -> anyhow::Result<()> {
@@ -166,7 +236,8 @@ impl Protection for Asg {
 
     async fn give_back(&self) -> anyhow::Result<()> {
         let Some(place) = self.place().await? else { return Ok(()) };
-        if self.is_recalled() {
+        // Its group may have chosen it since its last bot was gone.
+        if self.is_recalled() || self.is_going().await.0 {
             return Ok(());
         }
         // A smaller number was asked for already, or another instance is to come.

@@ -10,7 +10,7 @@ use super::*;
 const INSTANCE: &str = "i-0123456789abcdef0";
 
 /// What the instance says of itself, version 2 only.
-async fn metadata(going: Arc<AtomicBool>) -> Fake {
+async fn metadata(is_going: impl Fn() -> bool + Send + Sync + 'static) -> Fake {
     Fake::start(move |asked| match (asked.method.as_str(), asked.path.as_str()) {
         ("PUT", "/latest/api/token") => (StatusCode::OK, "token".to_owned()),
         _ if asked.headers.get("x-aws-ec2-metadata-token").is_none_or(|token| token != "token") => {
@@ -18,7 +18,7 @@ async fn metadata(going: Arc<AtomicBool>) -> Fake {
         }
         (_, "/latest/meta-data/instance-id") => (StatusCode::OK, INSTANCE.to_owned()),
         (_, "/latest/meta-data/autoscaling/target-lifecycle-state") => {
-            let state = if going.load(Ordering::SeqCst) { GOING } else { "InService" };
+            let state = if is_going() { GOING } else { "InService" };
             (StatusCode::OK, state.to_owned())
         }
         _ => (StatusCode::NOT_FOUND, String::new()),
@@ -57,7 +57,8 @@ fn done(what: &str) -> String {
 #[tokio::test]
 async fn an_instance_with_bots_is_protected_and_one_that_is_to_go_waits_for_its_calls() {
     let going = Arc::new(AtomicBool::new(false));
-    let metadata = metadata(Arc::clone(&going)).await;
+    let seen = Arc::clone(&going);
+    let metadata = metadata(move || seen.load(Ordering::SeqCst)).await;
     let answers = [
         members("workers"),
         done("SetInstanceProtection"),
@@ -96,8 +97,9 @@ async fn an_instance_with_bots_is_protected_and_one_that_is_to_go_waits_for_its_
 
 #[tokio::test]
 async fn an_instance_whose_worker_was_drained_is_given_back_and_its_hook_let_go() {
-    let going = Arc::new(AtomicBool::new(true));
-    let metadata = metadata(Arc::clone(&going)).await;
+    // In service when it is asked first, before it is given back.
+    let asked_before = AtomicBool::new(false);
+    let metadata = metadata(move || asked_before.swap(true, Ordering::SeqCst)).await;
     let answers = [
         members("workers"),
         done("TerminateInstanceInAutoScalingGroup"),
@@ -127,8 +129,55 @@ async fn an_instance_whose_worker_was_drained_is_given_back_and_its_hook_let_go(
 }
 
 #[tokio::test]
+async fn an_instance_that_its_group_has_chosen_meanwhile_is_let_go() {
+    let metadata = metadata(|| true).await;
+    let answers = [members("workers"), hooks(), done("CompleteLifecycleAction")];
+    let service = Script::new(answers.iter().map(|answer| (200, answer.as_str())));
+    let asg = Asg::new(metadata.url.clone(), None, Client::new(&service.config())).unwrap();
+    asg.give_back().await.unwrap();
+    asg.let_go().await.unwrap();
+    let asked = service.asked();
+    assert_eq!(asked.len(), 3, "{asked:#?}");
+    assert!(!asked.iter().any(|asked| asked.contains("TerminateInstance")), "{asked:#?}");
+}
+
+#[tokio::test]
+async fn an_instance_that_cannot_be_asked_is_known_to_go_by_its_group() {
+    let nobody = Fake::start(|_| (StatusCode::FORBIDDEN, String::new())).await;
+    let state = |state: &str| {
+        let state = format!("<LifecycleState>{state}</LifecycleState></member>");
+        members("workers").replace("</member>", &state)
+    };
+    let answers = [state("InService"), state("InService"), state("Terminating:Wait")];
+    let service = Script::new(answers.iter().map(|answer| (200, answer.as_str())));
+    let asg = Asg::new(nobody.url.clone(), Some(INSTANCE.to_owned()), Client::new(&service.config())).unwrap();
+    assert_eq!(asg.is_going().await, (false, ASK_EVERY));
+    asg.recalled().await;
+    assert!(asg.is_recalled());
+    assert_eq!(service.asked().len(), 3, "once for its group, and then for its state");
+}
+
+#[tokio::test]
+async fn an_instance_of_a_group_has_one_worker() {
+    let metadata = metadata(|| false).await;
+    let seat = format!("muster-test-{}", uuid::Uuid::new_v4().as_simple());
+    let settle = async |group: &str| {
+        let answer = members(group);
+        let service = Script::new([(200, answer.as_str())]);
+        let mut asg = Asg::new(metadata.url.clone(), None, Client::new(&service.config())).unwrap();
+        asg.settle(&seat).await.map(|()| asg)
+    };
+    let first = settle("workers").await.unwrap();
+    let error = settle("workers").await.unwrap_err().to_string();
+    assert!(error.contains(INSTANCE) && error.contains("Auto Scaling group workers"), "{error}");
+    settle("").await.expect("there is no group that ends it");
+    drop(first);
+    settle("workers").await.expect("the other one is gone");
+}
+
+#[tokio::test]
 async fn an_instance_in_no_group_is_left_alone() {
-    let metadata = metadata(Arc::default()).await;
+    let metadata = metadata(|| false).await;
     let answer = members("");
     let service = Script::new([(200, answer.as_str())]);
     let asg = Asg::new(metadata.url.clone(), Some(INSTANCE.to_owned()), Client::new(&service.config())).unwrap();
@@ -158,7 +207,7 @@ async fn an_instance_of_a_real_group_is_spared_while_it_has_bots() {
         instances.iter().map(told).collect::<Vec<_>>()
     };
     let ours = instances().await[1].0.clone();
-    let metadata = metadata(Arc::default()).await;
+    let metadata = metadata(|| false).await;
     let asg = Asg::new(metadata.url.clone(), Some(ours.clone()), groups.clone()).unwrap();
     asg.tell(3).await.unwrap();
     assert!(instances().await.contains(&(ours.clone(), true)));
