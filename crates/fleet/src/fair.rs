@@ -10,6 +10,8 @@ use std::time::Duration;
 /// Bots that may wait in the queue, beyond what the fleet can run now, so that no worker is idle until the line moves. More than the
 /// queue depth at which fleets are commonly told to grow.
 pub const AHEAD: u64 = 16;
+/// And as many again of tenants that have less than their share while others wait: they do not wait for the line to move.
+const BESIDE: u64 = AHEAD;
 
 /// How a tenant stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +70,7 @@ impl<Tenant: Ord + Clone> Line<Tenant> {
     /// it stands, whether it is in line or not.
     ///
     /// One that has bots in line gets none past them. Others get their share of the fleet, and a little more that may wait in
-    /// the queue.
+    /// the queue, as long as no more wait there than may: who is in line has an order among all, and more time.
     #[must_use]
     pub fn at_once(&self, tenant: &Tenant, own: Share) -> u64 {
         if own.held > 0 {
@@ -85,6 +87,8 @@ impl<Tenant: Ord + Clone> Line<Tenant> {
         let waiting = self.tenants.values().any(Share::may_have_more);
         let left = (self.capacity + AHEAD).saturating_sub(taken);
         let most = if others > 0 && waiting { fair } else { fair.max(left) };
+        let beside = (self.capacity + AHEAD + BESIDE).saturating_sub(taken.saturating_add(own.taken));
+        let most = most.min(own.taken.saturating_add(beside));
         own.limit.map_or(most, |limit| limit.min(most))
     }
 

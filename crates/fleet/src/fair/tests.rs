@@ -24,8 +24,26 @@ fn who_has_bots_in_line_gets_none_past_them() {
 
 #[test]
 fn a_burst_does_not_keep_another_tenant_from_its_share() {
-    let line = line(100, [("big", share(100, 9_900))]);
-    assert_eq!(line.at_once(&"small", share(0, 0)), (100 + AHEAD) / 2);
+    let half_full = line(100, [("big", share(50, 9_900))]);
+    assert_eq!(half_full.at_once(&"small", share(0, 0)), (100 + AHEAD) / 2);
+    let full = line(100, [("big", share(100 + AHEAD, 9_900))]);
+    assert_eq!(full.at_once(&"small", share(0, 0)), BESIDE);
+    assert_eq!(full.at_once(&"small", share(4, 0)), BESIDE, "four of these are its own already");
+}
+
+#[test]
+fn however_many_come_anew_no_more_wait_in_the_queue_than_may() {
+    let mut line = Line { capacity: 10, tenants: BTreeMap::from([(0, share(10 + AHEAD, 100))]) };
+    for tenant in 1..50 {
+        let sent = line.at_once(&tenant, share(0, 0));
+        line.tenants.insert(tenant, share(sent, 20 - sent));
+    }
+    let taken: u64 = line.tenants.values().map(|share| share.taken).sum();
+    assert_eq!(taken, 10 + AHEAD + BESIDE);
+    // And the next places are theirs who had none.
+    line.capacity += 60;
+    let next: Vec<i32> = std::iter::from_fn(|| line.give()).take(20).collect();
+    assert!(!next.contains(&0), "{next:?}");
 }
 
 #[test]
