@@ -14,6 +14,8 @@ const MOST_TENANTS: usize = 10_000;
 /// Seconds since the epoch go up to the next century.
 const LATEST: f64 = 4e9;
 const LONGEST: f64 = 86_400.0;
+/// Days from the first meeting of a file to the last: more is a mistake, as time in which nothing happens is simulated too.
+const MOST_DAYS: f64 = 366.0;
 
 /// What is wrong with a file of meetings.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -64,6 +66,27 @@ struct Row {
     booked: f64,
 }
 
+/// The first and the last start so far, with their lines.
+#[derive(Default)]
+struct Span(Option<[(f64, usize); 2]>);
+
+impl Span {
+    fn take(&mut self, line: usize, start: f64) -> Result<(), String> {
+        let own = (start, line);
+        let [first, last] = self.0.unwrap_or([own, own]);
+        let (first, last) = (if start < first.0 { own } else { first }, if start > last.0 { own } else { last });
+        let days = (last.0 - first.0) / 86_400.0;
+        if days > MOST_DAYS {
+            let other = if first.1 == line { last.1 } else { first.1 };
+            return Err(format!(
+                "{START}: {days:.0} days from the start in line {other}; expected {MOST_DAYS} at the most"
+            ));
+        }
+        self.0 = Some([first, last]);
+        Ok(())
+    }
+}
+
 /// Who has meetings, in the order of appearance.
 #[derive(Default)]
 struct Tenants {
@@ -99,12 +122,13 @@ impl Trace {
         let mut lines = text.lines().enumerate().map(|(place, line)| (place + 1, line.trim()));
         let (line, head) = lines.next().unwrap_or((1, ""));
         let columns = Columns::read(head).map_err(|problem| TraceError { line, problem })?;
-        let (mut rows, mut tenants) = (Vec::new(), Tenants::default());
+        let (mut rows, mut tenants, mut span) = (Vec::new(), Tenants::default(), Span::default());
         for (line, text) in lines.filter(|(_, line)| !line.is_empty()) {
             let row = match rows.len() < MOST {
                 true => row(text, &columns, &mut tenants),
                 false => Err(format!("more than {MOST} meetings")),
             };
+            let row = row.and_then(|row| span.take(line, row.start).map(|()| row));
             rows.push(row.map_err(|problem| TraceError { line, problem })?);
         }
         let earliest = rows.iter().map(|row| row.start).fold(f64::INFINITY, f64::min);

@@ -46,6 +46,14 @@ fn what_is_wrong_is_said_by_line_and_column() {
             "start,duration_s,tenant,booked_s\n1,2,a,soon\n",
             "line 2: booked_s: expected seconds from 0 to 4000000000, got \"soon\"",
         ),
+        (
+            "start,duration_s\n2026-11-30T09:00:00Z,60\n2026-12-01T09:00:00Z,60\n2206-11-30T09:00:00Z,60\n",
+            "line 4: start: 65743 days from the start in line 2; expected 366 at the most",
+        ),
+        (
+            "start,duration_s\n2026-11-30T09:00:00Z,60\n2026-12-01T09:00:00Z,60\n0026-12-01T09:00:00Z,60\n",
+            "line 4: start: 730485 days from the start in line 3; expected 366 at the most",
+        ),
     ] {
         assert_eq!(Trace::read(text).unwrap_err().to_string(), want);
     }
