@@ -1,4 +1,4 @@
-"""The CloudFormation template: cfn-lint, and how long workers have. That Muster takes what it makes is a test of the server
+"""The CloudFormation template: cfn-lint, and how long and how much workers have. That Muster takes what it makes is a test of the server
 (`fleet.rs`)."""
 
 import yaml
@@ -31,9 +31,11 @@ Loader.add_multi_constructor("!", given)
 
 
 def worker() -> list[str]:
-    """On Fargate and elsewhere, bots have time to leave between the end of their calls and that of their worker."""
+    """It sees its limit of memory. On Fargate and elsewhere, bots have time to leave between the end of their calls and that of their worker."""
     task = yaml.load(TEMPLATE.read_text(), Loader)["Resources"]["WorkerTask"]["Properties"]["ContainerDefinitions"][0]
     environment = {entry["Name"]: entry["Value"] for entry in task["Environment"]}
+    if task.get("Memory") != "WorkerMemory":
+        return ["aws: the worker does not see how much memory it has: its container needs the task's Memory"]
     condition, *timeouts = task["StopTimeout"]
     same, *deadlines = environment["MUSTER_WORKER__STOP_DEADLINE"]
     if condition != same or len(timeouts) != len(deadlines):

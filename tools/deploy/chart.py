@@ -1,5 +1,6 @@
 """The chart, in every form that it has, and deploy/kubernetes, which is rendered from it."""
 
+import re
 from pathlib import Path
 
 import kubernetes_validate
@@ -88,6 +89,9 @@ def check() -> list[str]:
 
 def judged(document: dict) -> list[str]:
     wrong = against_schema(document)
+    if document["kind"] == "ConfigMap":
+        numbers = [f"{name} is {value}" for name, value in document["data"].items() if re.fullmatch(r"[\d.]+e[+-]?\d+", value)]
+        wrong += [f"{number}, which no setting takes" for number in numbers]
     if document["kind"] == "ScaledJob":
         # What KEDA makes of it.
         job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}, "spec": document["spec"]["jobTargetRef"]}

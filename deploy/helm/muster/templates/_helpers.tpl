@@ -37,6 +37,8 @@ MUSTER_{{ . | replace "." "__" | upper }}
 {{- if eq $workers.kind "scaledjob" }}{{ $_ := set $made "worker.exit_when_idle" $workers.exitWhenIdle }}{{ end }}
 {{- if and (ne $workers.kind "fixed") (eq $workers.trigger "external-push") }}{{ $_ := set $made "autoscale.keda_listen" "0.0.0.0:9090" }}{{ end }}
 {{- range $key, $value := merge (deepCopy .Values.config) $made }}
+{{- /* A whole number of a file is one with a fraction, and a large one would be written with an exponent. */}}
+{{- if and (kindIs "float64" $value) (eq (floor $value) $value) }}{{ $value = int64 $value }}{{ end }}
 {{ include "muster.variable" $key }}: {{ $value | toString | quote }}
 {{- end }}
 {{- end }}
