@@ -1,5 +1,6 @@
 //! The suite on Redis, and what only it promises.
 
+mod full;
 mod restart;
 
 use std::sync::Arc;

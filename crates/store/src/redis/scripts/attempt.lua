@@ -5,6 +5,7 @@ local known = redis.call('HMGET', key, 'b', 'm', 's', 'f', 'l')
 local bot, place, failures = known[1], known[2], tonumber(known[4] or 0)
 if not bot then return 0 end
 local attempts = known[5] == '[]' and '[' .. attempt .. ']' or string.sub(known[5], 1, -2) .. ',' .. attempt .. ']'
+even_if_full()
 redis.call('HSET', key, 'l', attempts)
 -- Two senders may have had it. One of them was heard, and that stands.
 if known[3] == 'delivered' then return 1 end

@@ -9,6 +9,7 @@ if not known[1] then return { 'missing', '' } end
 if known[1] ~= version or (seen ~= '' and known[4] ~= seen) then return { 'conflict', '' } end
 local taken = full(place, known[6])
 if taken then return { 'full', taken } end
+even_if_full()
 local before = { fencing = known[2], owner = known[3], ends = known[4], state = known[5] }
 local ends = write_session(bot, known[6], known[7], known[8], before)
 write_place(place, bot, known[6], known[8])

@@ -37,6 +37,10 @@ local function take()
   return ARGV[position]
 end
 
+-- A server that is full refuses a script whose first write may add something, and lets one go on that has written: so begins what
+-- keeps calls going, ends them, or makes room.
+local function even_if_full() redis.call('UNLINK', T .. ':never') end
+
 local function session_key(bot) return T .. ':s:' .. bot end
 
 local function list(state, tenant) return T .. ':list:' .. state .. ':' .. tenant end

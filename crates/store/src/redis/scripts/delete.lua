@@ -3,6 +3,7 @@ local bot = take()
 local known = redis.call('HMGET', session_key(bot), 't', 's', 'q', 'c', 'i', 'd', 'h')
 local tenant, state, place, created = known[1], known[2], known[3], known[4]
 if not tenant then return 0 end
+even_if_full()
 write_place({ change = known[7] == '1' and 'free' or 'keep', has = '0', waits = '0' }, bot, tenant, created)
 redis.call('DEL', session_key(bot))
 redis.call('ZREM', list('', tenant), created)

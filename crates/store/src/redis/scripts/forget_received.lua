@@ -1,5 +1,6 @@
 -- Takes a time, and how many at most. Answers how many webhooks that came in before it are gone.
 local keys = redis.call('ZRANGEBYSCORE', T .. ':received', '-inf', '(' .. take(), 'LIMIT', 0, take())
+even_if_full()
 for _, key in ipairs(keys) do
   local known = redis.call('HMGET', T .. ':i:' .. key, 't', 's', 'o', 'c')
   local counts, count = T .. ':inbox_count:' .. known[1], known[3] .. ':' .. known[2]

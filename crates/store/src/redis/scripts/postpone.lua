@@ -1,5 +1,6 @@
 -- Takes a time, then padded ids.
 local at = take()
+even_if_full()
 while position < #ARGV do
   local key = T .. ':d:' .. take()
   local known = redis.call('HMGET', key, 'b', 'm', 's', 'n')

@@ -1,6 +1,7 @@
 -- Takes owner, end of lease, then bot and fencing token of each. Answers of each: 0 lost, 1 held, 2 held and to be stopped.
 local owner, ends = take(), take()
 local answers = {}
+even_if_full()
 while position < #ARGV do
   local bot, fencing = take(), take()
   local known = redis.call('HMGET', session_key(bot), 'o', 'f', 'u', 'x', 'q')
