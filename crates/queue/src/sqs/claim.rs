@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute};
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
+    MessageSystemAttributeName as Attribute, SendMessageBatchRequestEntry,
+};
 use muster_session::job::Topic;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -43,11 +46,14 @@ pub(super) struct Claim {
     shared: Weak<Shared>,
     url: String,
     messages: Vec<Message>,
+    /// How often they were received says something, and this time is not to be counted.
+    counts: bool,
 }
 
 impl Claim {
-    pub(super) fn new(shared: &Arc<Shared>, url: &str, messages: Vec<Message>) -> Self {
-        Self { shared: Arc::downgrade(shared), url: url.to_owned(), messages }
+    /// For a look at dead letters, of which nobody counts how often they were received.
+    pub(super) fn look(shared: &Arc<Shared>, url: &str) -> Self {
+        Self { shared: Arc::downgrade(shared), url: url.to_owned(), messages: Vec::new(), counts: false }
     }
 
     pub(super) fn messages(&self) -> &[Message] {
@@ -77,8 +83,39 @@ impl Drop for Claim {
         }
         // Without the queue there is nobody to put them back; their leases run out.
         let Some(shared) = self.shared.upgrade() else { return };
-        let (client, url) = (shared.client.clone(), std::mem::take(&mut self.url));
-        shared.background.spawn(async move { put_back(&client, &url, &messages).await });
+        let (client, url, counts) = (shared.client.clone(), std::mem::take(&mut self.url), self.counts);
+        shared.background.spawn(async move {
+            match counts {
+                true => replace(&client, &url, &messages).await,
+                false => put_back(&client, &url, &messages).await,
+            }
+        });
+    }
+}
+
+/// Puts new messages in their place, ten at a time: their receivers went away and not down with them. Where many workers drain at
+/// once a job may meet several such requests in a row, and would be taken for one that ends whoever receives it. One that is there
+/// twice for a moment is stale once.
+async fn replace(client: &Client, url: &str, messages: &[Message]) {
+    for batch in messages.chunks(10) {
+        let copies = batch.iter().enumerate().filter_map(|(index, message)| {
+            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string());
+            entry.message_body(message.body()?).build().ok()
+        });
+        let sent = client.send_message_batch().queue_url(url).set_entries(Some(copies.collect())).send().await;
+        if !sent.is_ok_and(|answer| answer.successful().len() == batch.len()) {
+            put_back(client, url, batch).await;
+            continue;
+        }
+        let entries = batch.iter().enumerate().filter_map(|(index, message)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
+            entry.receipt_handle(message.receipt_handle()?).build().ok()
+        });
+        let delete = client.delete_message_batch().queue_url(url).set_entries(Some(entries.collect()));
+        if let Err(error) = delete.send().await {
+            let error = muster_aws::describe(&error);
+            tracing::warn!(error, "messages that were put back are there twice when their leases are over");
+        }
     }
 }
 
@@ -137,7 +174,12 @@ async fn request(shared: &Arc<Shared>, topic: Topic, max: u32, hidden: i32, poll
         let receive = client.receive_message().queue_url(&url).visibility_timeout(hidden).wait_time_seconds(poll);
         let receive = receive.max_number_of_messages(max.cast_signed());
         let received = receive.message_system_attribute_names(Attribute::ApproximateReceiveCount).send().await;
-        let claim = received.map(|output| Claim { shared: weak, url, messages: output.messages.unwrap_or_default() });
+        let claim = received.map(|output| Claim {
+            shared: weak,
+            url,
+            messages: output.messages.unwrap_or_default(),
+            counts: true,
+        });
         // Dropping a claim puts it back.
         drop(answer.send(claim.map_err(|error| error::of("receiving", &error))));
     };

@@ -22,7 +22,7 @@ pub(super) async fn list(
 ) -> Result<Vec<(String, Vec<u8>, String)>, QueueError> {
     let _one_at_a_time = shared.looking.lock().await;
     let limit = limit as usize;
-    let mut look = Claim::new(shared, &shared.urls(topic).dead, Vec::new());
+    let mut look = Claim::look(shared, &shared.urls(topic).dead);
     while look.messages().len() < limit && more(shared, topic, &mut look).await? {}
     let mut letters: Vec<&Message> = look.messages().iter().collect();
     letters.sort_by_key(|letter| died_at(letter));
@@ -37,7 +37,7 @@ pub(super) async fn list(
 
 pub(super) async fn requeue(shared: &Arc<Shared>, topic: Topic, id: &str) -> Result<bool, QueueError> {
     let _one_at_a_time = shared.looking.lock().await;
-    let mut look = Claim::new(shared, &shared.urls(topic).dead, Vec::new());
+    let mut look = Claim::look(shared, &shared.urls(topic).dead);
     let found = loop {
         if let Some(found) = look.messages().iter().find(|letter| letter.message_id() == Some(id)) {
             break Some(found.clone());

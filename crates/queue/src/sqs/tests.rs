@@ -59,6 +59,7 @@ async fn a_receive_that_was_given_up_puts_back_what_it_takes() {
     let delivery = queue.receive(Topic::Jobs, 1, LONG, LONG).await.unwrap().remove(0);
     assert_eq!(delivery.payload, b"m");
     assert!(began.elapsed() < LONG / 10, "long before its lease would have been over");
+    assert_eq!(delivery.receives, 1, "who is gone did not go down with it");
 }
 
 #[tokio::test]
