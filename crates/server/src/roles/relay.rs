@@ -20,6 +20,8 @@ use crate::supervise::Shutdown;
 /// How often the one that leads looks without being told.
 const SWEEP: Duration = Duration::from_millis(500);
 const BATCH: u32 = 256;
+/// So far it is looked past jobs whose queue takes none.
+const FURTHEST: u32 = 16 * BATCH;
 
 /// Runs until shutdown.
 pub async fn run(backend: Backend, leadership: Option<Leadership>, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -56,28 +58,51 @@ async fn pass_on(backend: &Backend) -> anyhow::Result<bool> {
 async fn sweep(backend: &Backend) -> anyhow::Result<bool> {
     let webhooks = async {
         let bots = backend.store.bots_with_due_deliveries(backend.clock.now(), BATCH).await;
-        publish_bots(backend, bots.context("reading due deliveries")?).await
+        let bots = bots.context("reading due deliveries")?;
+        if bots.is_empty() || is_told_enough(backend).await? {
+            return Ok(());
+        }
+        publish_bots(backend, bots).await
     };
     let (more, delivered) = tokio::join!(publish_jobs(backend), webhooks);
     delivered.and(more)
 }
 
+/// True where the queue does not know a message that it has already, and has many of these: what nobody receives would be added
+/// to twice a second. They are looked for again.
+async fn is_told_enough(backend: &Backend) -> anyhow::Result<bool> {
+    if backend.queue.limits().deduplicates {
+        return Ok(false);
+    }
+    let depth = backend.queue.depth(Topic::Deliveries).await.context("looking how many deliveries wait")?;
+    Ok(depth.ready >= u64::from(BATCH))
+}
+
 /// Publishes a batch of what is due in the outbox; true if there may be more.
 async fn publish_jobs(backend: &Backend) -> anyhow::Result<bool> {
-    let jobs = backend.store.outbox(backend.clock.now(), BATCH).await.context("reading the outbox")?;
-    let more = jobs.len() >= BATCH as usize;
-    // A topic whose queue is in trouble keeps no other waiting.
-    let mut failed = None;
-    let mut topics: BTreeMap<Topic, Vec<OutboxJob>> = BTreeMap::new();
-    for entry in jobs {
-        topics.entry(entry.job.topic()).or_default().push(entry);
-    }
-    for (topic, jobs) in topics {
-        if let Err(error) = publish(backend, jobs).await.with_context(|| format!("publishing {}", topic.as_str())) {
-            failed = failed.or(Some(error));
+    // A topic whose queue is in trouble keeps no other waiting, however many of its jobs are before theirs.
+    let mut failed: BTreeMap<Topic, anyhow::Error> = BTreeMap::new();
+    let mut limit = BATCH;
+    loop {
+        let jobs = backend.store.outbox(backend.clock.now(), limit).await.context("reading the outbox")?;
+        let more = jobs.len() >= limit as usize;
+        let mut topics: BTreeMap<Topic, Vec<OutboxJob>> = BTreeMap::new();
+        for entry in jobs {
+            topics.entry(entry.job.topic()).or_default().push(entry);
         }
+        for (topic, jobs) in topics {
+            if failed.contains_key(&topic) {
+                continue;
+            }
+            if let Err(error) = publish(backend, jobs).await.with_context(|| format!("publishing {}", topic.as_str())) {
+                failed.insert(topic, error);
+            }
+        }
+        if !more || failed.is_empty() || limit >= FURTHEST {
+            return failed.into_values().next().map_or(Ok(more), Err);
+        }
+        limit *= 4;
     }
-    failed.map_or(Ok(more), Err)
 }
 
 async fn publish_bots(backend: &Backend, bots: impl IntoIterator<Item = BotId>) -> anyhow::Result<()> {

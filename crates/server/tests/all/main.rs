@@ -17,6 +17,7 @@ mod hybrid;
 mod inbound;
 mod keys;
 mod live;
+mod relay;
 mod sdk;
 mod tiers;
 mod words;

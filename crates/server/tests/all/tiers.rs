@@ -26,7 +26,7 @@ use muster_store::{CreateGuard, Created, RedisStore, SessionStore};
 use serde_json::json;
 use uuid::Uuid;
 
-const START_MS: i64 = 1_800_000_000_000;
+pub(crate) const START_MS: i64 = 1_800_000_000_000;
 const LIMIT: u64 = 7;
 
 pub(crate) fn new_session(tenant: &str, join_at: Option<Timestamp>) -> NewSession {
@@ -57,7 +57,7 @@ pub(crate) fn new_session(tenant: &str, join_at: Option<Timestamp>) -> NewSessio
     }
 }
 
-fn backend(store: Arc<dyn SessionStore>, now: &Arc<AtomicI64>) -> Backend {
+pub(crate) fn backend(store: Arc<dyn SessionStore>, now: &Arc<AtomicI64>) -> Backend {
     let (queue, now) = (JobQueue::new(Arc::new(MemoryQueue::new())), Arc::clone(now));
     let clock = Clock::new(move || Timestamp::from_millis(now.load(Ordering::SeqCst)));
     let tiers = Tiers::new(Tier { concurrency: Some(LIMIT), ..Tier::default() }, []);
