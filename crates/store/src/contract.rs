@@ -28,7 +28,8 @@ use crate::{
 ///    [`Commit::lease_seen`] is set, the stored lease must end exactly then, too.
 /// 5. A read after a successful write sees it.
 /// 6. [`renew`](Self::renew) extends leases without changing versions; a lease whose owner or fencing token differs is
-///    reported [`Renewed::Lost`] and not touched.
+///    reported [`Renewed::Lost`] and not touched. One that cannot be extended keeps no other from it, and is an error only if
+///    none can.
 /// 7. A tenant's reads never see another tenant's records.
 /// 8. [`list`](Self::list) answers newest first, each record once over all pages of one cursor chain.
 /// 9. The lookups for the control role ([`due`](Self::due), [`lease_expired`](Self::lease_expired),
@@ -314,6 +315,8 @@ pub enum Renewed {
     },
     /// Somebody else has it, or it is over: end the bot.
     Lost,
+    /// The store did not answer for this one, and did for others. It holds as long as was answered before.
+    Unknown,
 }
 
 /// A filter over a tenant's sessions.

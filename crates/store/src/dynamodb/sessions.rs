@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use muster_session::{BotId, Session, Timestamp, WorkerId};
 
 use super::ids::Ids;
@@ -175,7 +175,11 @@ pub(super) async fn renew(
     let renewals = leases.iter().map(|lease| renew_one(table, owner, *lease, until));
     // Collected first: a borrowing stream of futures is not known to be `Send`.
     let renewals: Vec<_> = renewals.collect();
-    stream::iter(renewals).buffered(RENEWALS).try_collect().await
+    let mut renewals: Vec<Result<Renewed, StoreError>> = stream::iter(renewals).buffered(RENEWALS).collect().await;
+    if !renewals.is_empty() && renewals.iter().all(Result::is_err) {
+        return renewals.swap_remove(0).map(|renewed| vec![renewed]);
+    }
+    Ok(renewals.into_iter().map(|renewed| renewed.unwrap_or(Renewed::Unknown)).collect())
 }
 
 async fn renew_one(

@@ -248,6 +248,20 @@ async fn a_lease_that_a_transaction_holds_is_renewed_after_it() {
 }
 
 #[tokio::test]
+async fn a_lease_that_cannot_be_renewed_keeps_no_other() {
+    const REFUSED: &str = r#"{"__type": "com.amazonaws.dynamodb.v20120810#AccessDeniedException", "message": "x"}"#;
+    let lease = |_| LeaseRenewal { bot: queued("t", at(0)).session.id, fencing: 1 };
+    let leases: Vec<LeaseRenewal> = (0..3).map(lease).collect();
+    let (_, store) = scripted([(400, REFUSED), (200, r#"{"Attributes": {}}"#), (400, REFUSED)]);
+    let mut renewed = store.renew(&WorkerId::new("w"), &leases, at(1)).await.unwrap();
+    renewed.sort_by_key(|answer| *answer == Renewed::Unknown);
+    assert_eq!(renewed, [Renewed::Held { stop_requested: false }, Renewed::Unknown, Renewed::Unknown]);
+    let (_, store) = scripted([(400, REFUSED), (400, REFUSED), (400, REFUSED)]);
+    let refused = store.renew(&WorkerId::new("w"), &leases, at(1)).await;
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+#[tokio::test]
 async fn what_was_not_processed_is_asked_for_again() {
     let rest = r#"{"Responses": {}, "UnprocessedKeys": {"muster": {"Keys": [{"pk": {"S": "a"}, "sk": {"S": "b"}}]}}}"#;
     let (script, store) = scripted([(200, rest), (200, r#"{"Responses": {}}"#)]);

@@ -147,6 +147,7 @@ impl Leases {
                     }
                 }
                 Renewed::Lost => raise(&entry.orders, Order::Lost),
+                Renewed::Unknown => tracing::warn!(bot = %lease.bot, "a lease could not be renewed; trying again"),
             }
         }
         Ok(())
