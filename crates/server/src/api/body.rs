@@ -8,14 +8,14 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use super::error::ApiError;
-use super::state::MAX_BODY_BYTES;
+use super::state::{MAX_BODY_BYTES, MAX_KEPT_BYTES};
 
 /// Longest wait for a whole body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The whole body, at most [`MAX_BODY_BYTES`].
-pub(crate) async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
-    read_at_most(body, MAX_BODY_BYTES).await
+/// The whole body of what becomes a part of a bot's record, at most [`MAX_KEPT_BYTES`].
+pub(crate) async fn read_kept(body: Body) -> Result<Vec<u8>, ApiError> {
+    read_at_most(body, MAX_KEPT_BYTES).await
 }
 
 /// The whole body, at most so many bytes.
@@ -38,13 +38,21 @@ pub(crate) async fn read_at_most(body: Body, most: usize) -> Result<Vec<u8>, Api
         .unwrap_or_else(|_| Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive")))
 }
 
-/// The body as JSON; no body at all is an empty object, as MeetStream's clients send either.
+/// The body as JSON, at most [`MAX_BODY_BYTES`]; no body at all is an empty object, as MeetStream's clients send either.
 pub(crate) async fn read_json(body: Body) -> Result<Value, ApiError> {
-    let bytes = read(body).await?;
+    json(&read_at_most(body, MAX_BODY_BYTES).await?)
+}
+
+/// The same of what becomes a part of a bot's record, at most [`MAX_KEPT_BYTES`].
+pub(crate) async fn read_kept_json(body: Body) -> Result<Value, ApiError> {
+    json(&read_kept(body).await?)
+}
+
+fn json(bytes: &[u8]) -> Result<Value, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Object(serde_json::Map::new()));
     }
-    parse(&bytes).map_err(ApiError::bad_request)
+    parse(bytes).map_err(ApiError::bad_request)
 }
 
 /// JSON of bounded depth (128 levels). Of a key that comes twice the last value counts.

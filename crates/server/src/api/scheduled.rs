@@ -105,7 +105,7 @@ pub(crate) async fn list(
     request_body = ChangeScheduled,
     responses(
         (status = 200, body = Changed), (status = 400, body = Message), (status = 404, body = Message),
-        (status = 429, body = Message),
+        (status = 413, description = "The body is larger than 64 KiB", body = Message), (status = 429, body = Message),
     )
 )]
 pub(crate) async fn change(
@@ -113,7 +113,7 @@ pub(crate) async fn change(
     OwnBot(session): OwnBot,
     body: Body,
 ) -> Result<Json<Changed>, ApiError> {
-    let request = body::read_json(body).await?;
+    let request = body::read_kept_json(body).await?;
     let change = Change::parse(&request).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
     let bot = session.id;
     rewrite(&state, session, |session, now, hold| {

@@ -23,6 +23,10 @@ use crate::supervise::Shutdown;
 /// Largest request body, bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+/// Largest body of a request that becomes a part of a bot's record, bytes. Records are read many at a time, and parsed they are
+/// many times as large.
+pub(crate) const MAX_KEPT_BYTES: usize = 64 * 1024;
+
 /// Everything the API works with. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {

@@ -25,7 +25,7 @@ use super::media_links;
 use super::openapi::requests::Transcribe;
 use super::openapi::responses::Segment;
 use super::query::Query;
-use super::state::ApiState;
+use super::state::{ApiState, MAX_KEPT_BYTES};
 use crate::recordings;
 
 /// Transcripts that one recording can have.
@@ -165,6 +165,8 @@ fn transcription(state: &ApiState, session: &Session, record: &TranscriptRecord)
         (status = 400, body = Message),
         (status = 404, body = Message),
         (status = 409, description = "There is no recording yet, or none at all", body = Message),
+        (status = 413, description = "The body is larger than 64 KiB, or the options of all transcripts of the bot together",
+            body = Message),
         (status = 501, description = "No speech-to-text is configured for this provider", body = Message),
     )
 )]
@@ -178,7 +180,7 @@ pub(crate) async fn transcribe(
         let source = &remote.source;
         return Err(ApiError::conflict(format!("The bot ran at {source}: its recording cannot be transcribed here")));
     }
-    let request = body::read_json(body).await?;
+    let request = body::read_kept_json(body).await?;
     let (plan, callback_url) =
         parse(&request, &state).map_err(|problems| ApiError::bad_request(problems.to_string()))?;
     if state.engines.choose(&session.tenant, &plan).is_none() {
@@ -196,6 +198,7 @@ pub(crate) async fn transcribe(
     if session.transcripts.len() >= TRANSCRIPTS_MAX {
         return Err(ApiError::conflict(format!("The bot has {TRANSCRIPTS_MAX} transcripts already")));
     }
+    check_options(&session, &plan)?;
     let id = TranscriptId::from_uuid(Uuid::new_v4());
     let provider = plan.provider.clone();
     state.backend().apply(session.id, Input::AddTranscript { id, plan, callback_url }).await?;
@@ -205,6 +208,19 @@ pub(crate) async fn transcribe(
         provider,
         message: "The transcript is being made".into(),
     }))
+}
+
+/// They are all kept in one record.
+fn check_options(session: &Session, plan: &TranscriptPlan) -> Result<(), ApiError> {
+    let plans = session.transcripts.iter().map(|record| &record.plan).chain([plan]);
+    let bytes: usize = plans.map(|plan| plan.options.to_string().len()).sum();
+    if bytes > MAX_KEPT_BYTES {
+        let message = format!(
+            "provider: the options of all transcripts of a bot may have {MAX_KEPT_BYTES} bytes together, and with these they have {bytes}"
+        );
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+    }
+    Ok(())
 }
 
 fn parse(request: &Value, state: &ApiState) -> Result<(TranscriptPlan, Option<Url>), Problems> {

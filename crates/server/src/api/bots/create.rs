@@ -58,7 +58,7 @@ impl CreatedBot {
         (status = 507, description = "Success: idempotent replay of an earlier call", body = CreatedBot),
         (status = 400, description = "Every problem of the request, by field", body = Message),
         (status = 409, description = "`deduplication_key` was used before for another meeting", body = Message),
-        (status = 413, description = "The body is larger than 1 MiB", body = Message),
+        (status = 413, description = "The body is larger than 64 KiB", body = Message),
         (status = 429, description = "Too many requests; or too many bots at a time, for a tenant whose bots do not wait in \
             line; or too many in line. `Retry-After` says when to try again", body = Message),
     )
@@ -70,7 +70,7 @@ pub(crate) async fn create_bot(
     body: Body,
 ) -> Result<Response, ApiError> {
     let idempotency_key = idempotency_key(&headers)?;
-    let bytes = body::read(body).await?;
+    let bytes = body::read_kept(body).await?;
     let rules = Rules {
         packs: &state.packs,
         guard: &state.guard,

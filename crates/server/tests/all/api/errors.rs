@@ -115,9 +115,11 @@ async fn bodies_are_bounded() {
     let path = "/api/v1/bots/create_bot";
     let big = format!("{{\"meeting_link\":\"{MEET}\",\"x\":\"{}\"}}", "x".repeat(1 << 20));
     let reply = api.call(Method::POST, path, &[("authorization", &auth)], big).await;
-    assert!(reply.refusal(413).contains("1048576"));
+    assert!(reply.refusal(413).contains("65536"));
+    let larger = format!("{{\"meeting_link\":\"{MEET}\",\"x\":[0{}]}}", ",0".repeat(33_000));
+    api.call(Method::POST, path, &[("authorization", &auth)], larger).await.refusal(413);
 
-    let fits = format!("{{\"meeting_link\":\"{MEET}\",\"x\":\"{}\"}}", "x".repeat(1_000_000));
+    let fits = format!("{{\"meeting_link\":\"{MEET}\",\"x\":\"{}\"}}", "x".repeat(65_000));
     api.call(Method::POST, path, &[("authorization", &auth)], fits).await.expect(201);
 
     let deep = format!("{{\"meeting_link\":\"{MEET}\",\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));

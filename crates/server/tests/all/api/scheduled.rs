@@ -56,6 +56,16 @@ async fn time_name_and_attributes_can_be_changed() {
 }
 
 #[tokio::test]
+async fn a_change_is_bounded() {
+    let api = Api::start().await;
+    let bot = api.bot_with(json!({"join_at": LATER})).await;
+    let change = json!({"bot_username": "Renamed", "x": "x".repeat(70_000)});
+    assert!(api.with_body(Method::PATCH, &path(bot), &change).await.refusal(413).contains("65536"));
+    let change = json!({"bot_username": "Renamed", "x": "x".repeat(60_000)});
+    api.with_body(Method::PATCH, &path(bot), &change).await.expect(200);
+}
+
+#[tokio::test]
 async fn a_past_time_means_at_once() {
     let api = Api::start().await;
     let bot = api.bot_with(json!({"join_at": LATER})).await;

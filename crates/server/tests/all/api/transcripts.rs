@@ -159,3 +159,17 @@ async fn a_recording_has_a_bounded_number_of_transcripts() {
     }
     assert!(api.post(&path, &request).await.refusal(409).contains("20"));
 }
+
+#[tokio::test]
+async fn the_options_of_all_transcripts_are_bounded_together() {
+    let api = Api::start().await;
+    let (bot, _) = transcribed(&api).await;
+    let path = format!("/api/v1/bots/{bot}/transcribe");
+    let request = |bytes| json!({"provider": {"deepgram": {"x": "x".repeat(bytes)}}});
+    assert!(api.post(&path, &request(70_000)).await.refusal(413).contains("65536"));
+    api.post(&path, &request(40_000)).await.expect(200);
+    let message = api.post(&path, &request(40_000)).await.refusal(413);
+    assert!(message.starts_with("provider: ") && message.contains("65536"), "{message}");
+    api.post(&path, &request(20_000)).await.expect(200);
+    assert_eq!(api.session(bot).await.transcripts.len(), 3);
+}
