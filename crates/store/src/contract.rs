@@ -419,6 +419,13 @@ pub enum StoreError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// The record, with what belongs to it, is more than the backend takes: the same write never succeeds. Only backends with such
+    /// a limit answer it.
+    #[error("too large for the store: {detail}")]
+    TooLarge {
+        /// What is how large, and what would fit.
+        detail: String,
+    },
     /// A stored value cannot be read: a bug or a damaged file.
     #[error("a stored value cannot be read: {detail}")]
     Corrupt {
@@ -432,7 +439,7 @@ impl StoreError {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::BadCursor | Self::Missing | Self::Full { .. } => Fault::Customer,
+            Self::BadCursor | Self::Missing | Self::Full { .. } | Self::TooLarge { .. } => Fault::Customer,
             Self::Conflict | Self::Seen | Self::Fenced | Self::Unavailable { .. } | Self::Corrupt { .. } => Fault::Us,
         }
     }

@@ -125,6 +125,13 @@ impl From<StoreError> for ApiError {
                 let message = format!("All {taken} bots that you may have at a time are running; try again later");
                 Self::too_many(message, Duration::from_secs(RETRY_AFTER_SECONDS.into()))
             }
+            StoreError::TooLarge { .. } => Self {
+                detail: Some(chain(&error)),
+                ..Self::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "With this the record would be larger than the store takes; send less",
+                )
+            },
             StoreError::Unavailable { .. } => Self::unavailable("The store is out of reach; try again", chain(&error)),
             StoreError::Seen | StoreError::Fenced | StoreError::Corrupt { .. } => Self::internal(chain(&error)),
         }

@@ -20,6 +20,7 @@ use futures_util::FutureExt as _;
 use muster_hooks::client::GuardedClient;
 use muster_queue::{Delivery, Enqueue};
 use muster_session::job::Topic;
+use muster_store::StoreError;
 use tokio::task::JoinSet;
 
 use super::Backend;
@@ -115,7 +116,7 @@ impl Hands {
         let held = Arc::new(Held::new(queue.clone(), receipt, webhooks.len()));
         for envelope in webhooks {
             let read = match receives > MAX_RECEIVES {
-                true => Err("the process ended each time this was tried".to_owned()),
+                true => Err("this failed, or the process ended, each time it was tried".to_owned()),
                 false => self.read(&envelope),
             };
             // The other processes of the fleet may have been told of the source first.
@@ -183,6 +184,11 @@ async fn applied(
 ) -> bool {
     while !webhook.held.is_lost() {
         let Err(error) = webhook.apply(backend, setup, words).await else { return true };
+        // No outage: as often as a message may come, it is tried again, and then set aside.
+        if matches!(error, StoreError::TooLarge { .. }) {
+            tracing::error!(%error, "a webhook could not be applied");
+            return false;
+        }
         tracing::warn!(%error, "a webhook could not be applied; trying again");
         tokio::select! {
             biased;

@@ -174,7 +174,10 @@ impl Table {
                     wait_up_to(TURN, TURNS, "writing", &mut turn).await?;
                 }
                 Some(refusal) if refusal.passes() => self.wait("writing", &mut attempt).await?,
-                _ => return Err(failed("writing", &error)),
+                refusal => {
+                    let too_large = refusal.as_ref().and_then(Refusal::too_large);
+                    return Err(too_large.unwrap_or_else(|| failed("writing", &error)));
+                }
             }
         }
     }
@@ -275,7 +278,11 @@ where
     E: ProvideErrorMetadata + Error + 'static,
     R: fmt::Debug,
 {
-    unavailable(doing, muster_aws::describe(error))
+    let detail = muster_aws::describe(error);
+    match write::is_about_size(error.code(), error.message()) {
+        true => StoreError::TooLarge { detail: format!("{doing}: {detail}") },
+        false => unavailable(doing, detail),
+    }
 }
 
 pub(super) fn unavailable(doing: &str, detail: impl fmt::Display) -> StoreError {

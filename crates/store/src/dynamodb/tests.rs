@@ -121,7 +121,8 @@ async fn what_the_table_cannot_take_is_refused_and_named() {
     let mut large = new_session("t");
     large.request = json!({"filler": "x".repeat(500 << 10)});
     let refused = store.create(creation(large, at(0)), CreateGuard::default()).await;
-    let named = |error: &StoreError, what: &str| matches!(error, StoreError::Unavailable { detail, .. } if detail.contains(what));
+    let named =
+        |error: &StoreError, what: &str| matches!(error, StoreError::TooLarge { detail } if detail.contains(what));
     assert!(matches!(&refused, Err(error) if named(error, "s#record has ")), "{refused:?}");
     let session = create(&store, queued("t", at(0))).await;
     let line = LogEntry { kind: "chat".into(), key: "1".into(), at: at(1), data: json!("x".repeat(500 << 10)) };
@@ -211,6 +212,27 @@ fn cancelled(reasons: &str) -> String {
         r#"{{"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "message": "x",
             "CancellationReasons": [{reasons}]}}"#
     )
+}
+
+/// What is there already counts too, and only DynamoDB knows how large it is.
+#[tokio::test]
+async fn what_dynamodb_finds_too_large_is_no_outage() {
+    let size = "Item size to update has exceeded the maximum allowed size";
+    let refused = cancelled(&format!(r#"{{"Code": "None"}}, {{"Code": "ValidationError", "Message": "{size}"}}"#));
+    let whole = format!(r#"{{"__type": "com.amazon.coral.validate#ValidationException", "message": "{size}"}}"#);
+    for answer in [&refused, &whole] {
+        let (script, store) = scripted([(400, answer.as_str())]);
+        let created = store.create(queued("t", at(0)), CreateGuard::default()).await;
+        assert!(
+            matches!(&created, Err(StoreError::TooLarge { detail }) if detail.contains("Item size to update")),
+            "{created:?}"
+        );
+        assert_eq!(script.asked().len(), 1);
+    }
+    let other = cancelled(r#"{"Code": "ValidationError", "Message": "The provided key element does not match"}"#);
+    let (_, store) = scripted([(400, other.as_str())]);
+    let created = store.create(queued("t", at(0)), CreateGuard::default()).await;
+    assert!(matches!(&created, Err(StoreError::Unavailable { .. })), "{created:?}");
 }
 
 /// Many bots of one tenant at once are no conflict of any of them.

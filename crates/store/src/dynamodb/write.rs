@@ -9,7 +9,6 @@ use aws_sdk_dynamodb::types::{
 use muster_session::BotId;
 
 use super::item::{self, Item, Key};
-use super::table::unavailable;
 use crate::StoreError;
 
 /// What DynamoDB takes.
@@ -108,10 +107,9 @@ impl<'a> Writes<'a> {
 
 /// Refuses what DynamoDB would refuse, and says what it is about.
 pub(super) fn check(writes: &[TransactWriteItem]) -> Result<(), StoreError> {
-    const DOING: &str = "writing";
     if writes.len() > MOST_WRITES {
         let said = format!("{} items belong together, and DynamoDB takes at most {MOST_WRITES}", writes.len());
-        return Err(unavailable(DOING, said));
+        return Err(too_large(said));
     }
     let mut sum = 0;
     for write in writes {
@@ -127,7 +125,7 @@ pub(super) fn check(writes: &[TransactWriteItem]) -> Result<(), StoreError> {
         sum += bytes;
     }
     if sum > LARGEST_BYTES {
-        return Err(unavailable(DOING, format!("{sum} bytes belong together, and DynamoDB takes {LARGEST_BYTES}")));
+        return Err(too_large(format!("{sum} bytes belong together, and DynamoDB takes {LARGEST_BYTES}")));
     }
     Ok(())
 }
@@ -138,7 +136,18 @@ pub(super) fn check_item(key: &Item, bytes: usize) -> Result<(), StoreError> {
         return Ok(());
     }
     let at = Key::of(key).map_or_else(|_| "an item".into(), |key| format!("{} {}", key.pk, key.sk));
-    Err(unavailable("writing", format!("{at} has {bytes} bytes, and DynamoDB takes {LARGEST_ITEM_BYTES}")))
+    Err(too_large(format!("{at} has {bytes} bytes, and DynamoDB takes {LARGEST_ITEM_BYTES}")))
+}
+
+const fn too_large(detail: String) -> StoreError {
+    StoreError::TooLarge { detail }
+}
+
+/// Whether DynamoDB refuses something for its size, such as an item that an update made too large. It has one code for everything
+/// that is not valid: only the text tells them apart.
+pub(super) fn is_about_size(code: Option<&str>, message: Option<&str>) -> bool {
+    matches!(code, Some("ValidationException" | "ValidationError"))
+        && message.is_some_and(|message| message.contains("exceeded the maximum allowed size"))
 }
 
 /// Why a transaction was cancelled: a reason for each write.
@@ -151,6 +160,12 @@ impl Refusal {
     /// A condition did not hold.
     pub(super) fn any(&self) -> bool {
         self.reasons.iter().any(is_condition)
+    }
+
+    /// Something is too large: what DynamoDB said of it.
+    pub(super) fn too_large(&self) -> Option<StoreError> {
+        let reason = self.reasons.iter().find(|reason| is_about_size(reason.code(), reason.message()))?;
+        Some(too_large(format!("writing: {}", reason.message().unwrap_or_default())))
     }
 
     /// It may go better in a moment.

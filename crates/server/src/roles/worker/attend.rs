@@ -297,6 +297,11 @@ async fn commit(backend: &Backend, bot: BotId, input: Input) -> Result<(), ()> {
                 tracing::error!(%bot, detail, "the session cannot be read");
                 return Err(());
             }
+            // It would be as large at each try. Nothing is left to write down what the bot does.
+            Err(ApplyError::Store(StoreError::TooLarge { detail })) => {
+                tracing::error!(%bot, detail, "the session is larger than the store takes; ending the bot");
+                return Err(());
+            }
             Err(ApplyError::Rejected(muster_session::Rejected::NotNow { .. })) => return Ok(()),
             Err(ApplyError::Rejected(error @ muster_session::Rejected::StaleToken { .. })) => {
                 tracing::info!(%bot, %error, "refused");

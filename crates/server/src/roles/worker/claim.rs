@@ -117,7 +117,7 @@ pub(super) async fn claim(worker: &Worker, delivery: &JobDelivery, stopped: impl
             },
             (Err(ApplyError::Rejected(_)), _) => return Claimed::Stale,
             // No number of tries mends it.
-            (Err(ApplyError::Store(error @ StoreError::Corrupt { .. })), _) => {
+            (Err(ApplyError::Store(error @ (StoreError::Corrupt { .. } | StoreError::TooLarge { .. }))), _) => {
                 return Claimed::Poison(error.to_string());
             }
             (Err(error), taken) => {

@@ -1,5 +1,8 @@
 //! How a worker ends, in virtual time.
 
+#[cfg(feature = "aws")]
+mod large;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
