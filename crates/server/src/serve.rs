@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::api::bots::request::SANDBOX_PACK;
 use crate::api::{self, ApiState};
 use crate::backends;
 use crate::clock::Clock;
@@ -34,8 +35,6 @@ use crate::supervise::{Shutdown, Supervisor};
 /// Recommended descriptor limit for workers; below `DESCRIPTORS_LOW` the server warns.
 const DESCRIPTORS_RECOMMENDED: u64 = 1_000_000;
 const DESCRIPTORS_LOW: u64 = 65_536;
-/// The pack of our own meetings; without them its links are nobody's.
-const SANDBOX_PACK: &str = "sandbox";
 
 /// What the parts of a process are made of.
 struct Process {
@@ -204,6 +203,7 @@ fn api_state(process: &Process, public_url: &Url) -> anyhow::Result<ApiState> {
 fn load_packs(config: &Config) -> anyhow::Result<Packs> {
     let mut packs = Packs::builtin();
     if !config.sandbox_enabled() {
+        // Without our own meetings their links are nobody's.
         packs.forget(SANDBOX_PACK);
     }
     if let Some(dir) = &config.packs_dir {

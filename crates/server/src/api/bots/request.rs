@@ -26,6 +26,8 @@ const DEDUPLICATION_KEY_CHARS_MAX: usize = 2_000;
 const ATTRIBUTES_MAX: usize = 64;
 const ATTRIBUTE_KEY_CHARS_MAX: usize = 256;
 const ATTRIBUTE_VALUE_BYTES_MAX: usize = 4_096;
+/// The pack of our own meetings.
+pub(crate) const SANDBOX_PACK: &str = "sandbox";
 const WEB: [&str; 2] = ["http", "https"];
 
 /// Fields whose purpose this server cannot serve. A bot without what they ask for would be of no use to the caller, so
@@ -180,22 +182,37 @@ fn meeting(fields: &Fields<'_>, rules: &Rules<'_>, problems: &mut Problems) -> O
     fields.require("meeting_link", "the link of a meeting", problems);
     let raw = fields.text("meeting_link", LINK_CHARS_MAX, problems)?;
     match link::recognise(raw, rules.packs) {
-        // A browser goes there: to a private address only if that is our own sandbox, or the operator allowed it.
-        Ok(found) if !rules.own.is_some_and(|own| same_place(own, &found.join_url)) => {
-            match rules.guard.check_url(&found.join_url) {
-                Ok(()) => Some(described(raw, found)),
-                Err(refused) => {
-                    problems.add("meeting_link", refused);
-                    None
-                }
+        Ok(found) => match admitted(&found, rules) {
+            Ok(()) => Some(described(raw, found)),
+            Err(refused) => {
+                problems.add("meeting_link", refused);
+                None
             }
-        }
-        Ok(found) => Some(described(raw, found)),
+        },
         Err(error) => {
             problems.add("meeting_link", error);
             None
         }
     }
+}
+
+/// Whether a browser may go there: nothing guards what it resolves a name to, or where it is redirected to. Packs name the hosts
+/// that they take; only that of the sandbox takes any, so its meetings are ours or at an address that the operator opened.
+fn admitted(found: &link::Found, rules: &Rules<'_>) -> Result<(), String> {
+    let url = &found.join_url;
+    if rules.own.is_some_and(|own| same_place(own, url)) {
+        return Ok(());
+    }
+    rules.guard.check_url(url).map_err(|refused| refused.to_string())?;
+    let is_opened = Policy::default().check_url(url).is_err();
+    if found.platform == SANDBOX_PACK && !is_opened {
+        let own = rules.own.map(|own| format!(" ({}/sandbox/ROOM)", own.origin().ascii_serialization()));
+        let own = own.unwrap_or_default();
+        return Err(format!(
+            "expected a sandbox meeting of this server{own}, or one at an address that hooks.allow_private opens"
+        ));
+    }
+    Ok(())
 }
 
 fn described(raw: &str, found: link::Found) -> Meeting {

@@ -1,6 +1,8 @@
 //! Requests that are refused, each with what its message must name.
 
 use axum::http::Method;
+use muster_hooks::guard::Policy;
+use muster_server::api::router;
 use serde_json::{Value, json};
 
 use super::harness::{Api, KEY, MEET};
@@ -186,6 +188,12 @@ async fn links_that_no_bot_can_follow_are_400() {
         "http://10.0.0.5:8080/sandbox/a",
         "http://169.254.169.254/sandbox/a",
         "http://localhost:8080/sandbox/a",
+        "http://rebind.evil.example/sandbox/x",
+        "https://muster.example.evil.example/sandbox/x",
+        "https://muster.example:8443/sandbox/x",
+        "http://muster.example/sandbox/x",
+        "http://8.8.8.8/sandbox/x",
+        "https://safelinks.protection.outlook.com/?url=http%3A%2F%2Frebind.evil.example%2Fsandbox%2Fx",
         "https://meet.google.com.evil.example/abc-defg-hij",
         "https://evil.example/?u=https://meet.google.com/abc-defg-hij",
         "https://zoom.us/",
@@ -199,6 +207,26 @@ async fn links_that_no_bot_can_follow_are_400() {
         assert_eq!(reply.status, 400, "{link}: {:?}", reply.bytes);
         assert!(reply.refusal(400).starts_with("meeting_link: "), "{link}");
     }
+}
+
+#[tokio::test]
+async fn sandbox_meetings_are_our_own_or_where_the_operator_opened() {
+    let mut api = Api::start().await;
+    let create = async |api: &Api, link: &str| api.create(&json!({"meeting_link": link})).await;
+    create(&api, "https://muster.example/sandbox/x").await.expect(201);
+    let message = create(&api, "http://rebind.evil.example/sandbox/x").await.refusal(400);
+    let ours = "(https://muster.example/sandbox/ROOM)";
+    assert!(message.contains(ours) && message.contains("hooks.allow_private"), "{message}");
+    api.state.guard = Policy::new(["10.0.0.0/8", "127.0.0.0/8"]).unwrap();
+    api.router = router(api.state.clone());
+    for link in ["http://10.0.0.5:8080/sandbox/x", "http://127.0.0.1:9/sandbox/x", "http://localhost:9/sandbox/x"] {
+        create(&api, link).await.expect(201);
+    }
+    for link in ["http://rebind.evil.example/sandbox/x", "http://192.168.0.1/sandbox/x", "http://8.8.8.8/sandbox/x"] {
+        create(&api, link).await.refusal(400);
+    }
+    // What is at a fixed host is not asked where it is.
+    create(&api, MEET).await.expect(201);
 }
 
 #[tokio::test]
