@@ -12,6 +12,10 @@ use url::Url;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of an answer that is not JSON is repeated.
 const EXCERPT_CHARS: usize = 120;
+/// Before another call to a server that is busy, if it does not say.
+const BUSY: Duration = Duration::from_secs(2);
+/// What the address of a server is followed by.
+const API: &str = "/api/v1/";
 
 /// A server and the key for it.
 #[derive(Debug)]
@@ -34,10 +38,15 @@ pub(in crate::cli) enum ClientError {
         "the server wants an API key: set MUSTER_API_KEY to the key that `muster serve` printed on its first start, or that it was started with"
     )]
     NoKey,
-    #[error(
-        "the server refuses the API key in MUSTER_API_KEY ({message}): it may belong to another server, or to a data directory that is gone"
-    )]
-    WrongKey { message: String },
+    /// The key is unknown there, or this is not for whoever has it: the message says which.
+    #[error("{server} refuses the API key in MUSTER_API_KEY: {message}")]
+    Forbidden { server: Url, message: String },
+    /// It is not followed: on the way to another address the key would be lost, and a request that creates something could become
+    /// one that reads.
+    #[error("{server} sends callers on to {target}: give that address with --server or MUSTER_SERVER")]
+    Moved { server: Url, target: String },
+    #[error("{message}")]
+    Busy { message: String, retry_after: Option<Duration> },
     #[error("{server} answers, but not as a Muster server does ({detail}); check --server and MUSTER_SERVER")]
     NotMuster { server: Url, detail: String },
     #[error("{message}")]
@@ -49,13 +58,29 @@ pub(in crate::cli) enum ClientError {
 impl ClientError {
     /// True when the same call may succeed a little later.
     pub(in crate::cli) fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. } | Self::Broken { .. })
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Broken { .. } | Self::Busy { .. } => true,
+            Self::NoKey
+            | Self::Forbidden { .. }
+            | Self::Moved { .. }
+            | Self::NotMuster { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
+
+    /// How long the server, which is there, wants to be left alone.
+    pub(in crate::cli) fn busy(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => Some(retry_after.unwrap_or(BUSY)),
+            _ => None,
+        }
     }
 }
 
 impl Client {
     pub(in crate::cli) fn new(server: Url, key: Option<String>) -> anyhow::Result<Self> {
-        let http = unguarded(&server).connect_timeout(Duration::from_secs(10)).timeout(TIMEOUT).build()?;
+        let http = unguarded(&server).redirect(reqwest::redirect::Policy::none());
+        let http = http.connect_timeout(Duration::from_secs(10)).timeout(TIMEOUT).build()?;
         Ok(Self { http, server, key: key.map(|key| key.trim().to_owned()) })
     }
 
@@ -111,7 +136,7 @@ impl Client {
     fn url(&self, path: &str) -> Url {
         let mut url = self.server.clone();
         let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}/api/v1/{path}"));
+        url.set_path(&format!("{base}{API}{path}"));
         url
     }
 
@@ -125,8 +150,19 @@ impl Client {
         }
         let response = request.send().await.map_err(|error| self.no_answer(&error))?;
         let status = response.status();
-        let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        if let Some(target) = target(&response) {
+            return Err(ClientError::Moved { server: self.server.clone(), target });
+        }
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let request_id = header("x-request-id");
+        let retry_after = header("retry-after").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
         let text = response.text().await.map_err(|error| self.no_answer(&error))?;
+        // A proxy may have said it, in no JSON.
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let body = serde_json::from_str::<Value>(&text).unwrap_or_default();
+            let message = body["message"].as_str().unwrap_or("Too many requests; try again later").to_owned();
+            return Err(ClientError::Busy { message, retry_after });
+        }
         let Ok(body) = serde_json::from_str::<Value>(&text) else {
             let excerpt: String = text.trim().chars().take(EXCERPT_CHARS).collect();
             return Err(self.not_muster(format!("HTTP {status}: {excerpt:?}")));
@@ -152,7 +188,9 @@ impl Client {
         };
         match status {
             StatusCode::UNAUTHORIZED => ClientError::NoKey,
-            StatusCode::FORBIDDEN => ClientError::WrongKey { message: message.to_owned() },
+            StatusCode::FORBIDDEN => {
+                ClientError::Forbidden { server: self.server.clone(), message: message.to_owned() }
+            }
             status if status.is_server_error() => ClientError::Broken {
                 status,
                 message: message.to_owned(),
@@ -161,6 +199,18 @@ impl Client {
             status => ClientError::Refused { status, message: message.to_owned() },
         }
     }
+}
+
+/// The address of the server that an answer sends us on to, if it does: without what we add to one.
+fn target(response: &reqwest::Response) -> Option<String> {
+    let location = response.headers().get("location").filter(|_| response.status().is_redirection())?;
+    let mut target = response.url().join(location.to_str().ok()?).ok()?;
+    target.set_query(None);
+    if let Some((base, _)) = target.path().split_once(API) {
+        let base = base.to_owned();
+        target.set_path(&base);
+    }
+    Some(target.to_string())
 }
 
 /// A text that becomes a segment of an address; `wanted` says what it has to be like.
@@ -217,6 +267,8 @@ mod tests {
         for (status, body, wanted) in [
             (401, json!({"message": "no"}), "set MUSTER_API_KEY"),
             (403, json!({"message": "no"}), "refuses the API key"),
+            (403, json!({"message": "This is for the operator"}), "MUSTER_API_KEY: This is for the operator"),
+            (429, json!({"message": "Too many requests of yours"}), "Too many requests of yours"),
             (404, json!({"message": "There is no such bot"}), "There is no such bot"),
             (503, json!({"message": "The store is out of reach"}), "HTTP 503"),
             (404, json!(["x"]), "not as a Muster server"),
@@ -224,10 +276,37 @@ mod tests {
             let answer = move || async move { (StatusCode::from_u16(status).unwrap(), Json(body)) };
             let error = error_at(serve(Router::new().route("/base/api/v1/bots", get(answer))).await).await;
             assert!(error.to_string().contains(wanted), "{status}: {error}");
-            assert_eq!(error.is_transient(), status == 503, "{status}");
+            assert_eq!(error.is_transient(), matches!(status, 429 | 503), "{status}");
         }
         let error = error_at(serve(Router::new().route("/base/api/v1/bots", get(|| async { "<html>" }))).await).await;
         assert!(error.to_string().contains("<html>"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_not_followed_and_its_target_is_named() {
+        let elsewhere = serve(Router::new().fallback(|| async { Json(json!({"bots": []})) })).await;
+        let to = format!("{}/api/v1/bots?limit=1", elsewhere.as_str());
+        for status in [301, 302, 307, 308] {
+            let to = to.clone();
+            let answer = move || async move { (StatusCode::from_u16(status).unwrap(), [("location", to)]) };
+            let server = serve(Router::new().route("/base/api/v1/bots", get(answer.clone()).post(answer))).await;
+            let client = Client::new(server, Some("key".to_owned())).unwrap();
+            let read = client.get("bots", &[("limit", "1".to_owned())]).await.unwrap_err();
+            let created = client.post("bots", &json!({}), None).await.unwrap_err();
+            for error in [read, created] {
+                let wanted = format!("sends callers on to {elsewhere}: give that address with --server");
+                assert!(error.to_string().contains(&wanted) && !error.is_transient(), "{status}: {error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_busy_says_for_how_long() {
+        for (header, body, wanted) in [("7", "{}", 7), ("soon", "{\"message\":\"x\"}", 2), ("1", "<html>", 1)] {
+            let answer = move || async move { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", header)], body) };
+            let error = error_at(serve(Router::new().route("/base/api/v1/bots", get(answer))).await).await;
+            assert_eq!(error.busy(), Some(Duration::from_secs(wanted)), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -182,8 +182,14 @@ async fn follow(client: &Client, screen: &Screen) -> anyhow::Result<ExitCode> {
     loop {
         ticks.tick().await;
         let details = match look(client, screen, answered).await? {
-            Some(details) => details,
-            None => continue,
+            Look::At(details) => details,
+            Look::Away => continue,
+            Look::Busy(time) => {
+                tokio::time::sleep(time).await;
+                // It did answer.
+                answered = Some(Instant::now());
+                continue;
+            }
         };
         answered = Some(Instant::now());
         for step in progress.news(&details) {
@@ -198,13 +204,26 @@ async fn follow(client: &Client, screen: &Screen) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The bot now; nothing if the server is away and may come back. One that never answered is not waited for.
-async fn look(client: &Client, screen: &Screen, answered: Option<Instant>) -> Result<Option<Value>, ClientError> {
+/// What a look at the bot shows.
+enum Look {
+    At(Value),
+    /// The server is away and may come back.
+    Away,
+    /// The server was asked too often, and wants to be left alone for so long.
+    Busy(Duration),
+}
+
+/// The bot now. A server that never answered is not waited for.
+async fn look(client: &Client, screen: &Screen, answered: Option<Instant>) -> Result<Look, ClientError> {
     match client.detail(screen.bot).await {
-        Ok(details) => Ok(Some(details)),
+        Ok(details) => Ok(Look::At(details)),
+        Err(error) if let Some(time) = error.busy() => {
+            screen.status("too many requests; trying again");
+            Ok(Look::Busy(time))
+        }
         Err(error) if error.is_transient() && answered.is_some_and(|at| at.elapsed() < PATIENCE) => {
             screen.status("the server does not answer; trying again");
-            Ok(None)
+            Ok(Look::Away)
         }
         Err(error) => {
             screen.clear();
@@ -215,6 +234,9 @@ async fn look(client: &Client, screen: &Screen, answered: Option<Instant>) -> Re
 
 #[cfg(test)]
 mod tests {
+    use axum::Json;
+    use axum::http::StatusCode;
+
     use super::*;
 
     fn step(name: &str, at: &str) -> Value {
@@ -229,6 +251,26 @@ mod tests {
         assert_eq!(progress.news(&first), []);
         let second = json!({"StatusTimeline": step("Joining", "2026-01-31T09:00:31.000Z")});
         assert_eq!(progress.news(&second)[0].at, "2026-01-31T09:00:31.000Z");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_was_asked_too_often_is_asked_again() {
+        let calls = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = std::sync::Arc::clone(&calls);
+        let answer = move || async move {
+            let done = json!({"bot_details": {"Status": "Done", "end_reason": "host_ended"}});
+            match counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0")], Json(json!({"message": "x"}))),
+                _ => (StatusCode::OK, [("x-other", "")], Json(done)),
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
+        let bot = "01997c3e-2c47-7d52-9a1b-0c6f5d3e8b11".parse().unwrap();
+        let code = run(&Client::new(server, None).unwrap(), bot, true).await.unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
+        assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 2);
     }
 
     #[test]
