@@ -24,7 +24,7 @@ pub use hooks::HooksConfig;
 pub use inbound::{InboundConfig, MEETSTREAM, MeetStreamConfig, Runs, Runtimes};
 pub use reader::{ConfigError, KeyDoc, Sources};
 use reader::{Reader, Text};
-pub(crate) use reader::{parse_cores, parse_size};
+pub(crate) use reader::{parse_cores, parse_size, without_userinfo};
 pub use tiers::{Beyond, Tier, Tiers};
 pub use transcription::{ProviderConfig, TenantTranscription, TranscriptionConfig};
 use url::Url;

@@ -2,15 +2,15 @@
 
 mod named;
 mod print;
+mod urls;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use url::Url;
-
 use crate::keys;
+pub(crate) use urls::without_userinfo;
 
 /// Where values come from, weakest first. Tests fill it by hand; nothing here touches the process.
 #[derive(Clone, Debug, Default)]
@@ -305,28 +305,6 @@ impl<'a> Reader<'a> {
     pub(super) fn path_opt(&mut self, key: &'static str, doc: &'static str) -> Option<PathBuf> {
         let text = self.text_opt(key, doc)?;
         Some(self.resolve(key, &text))
-    }
-
-    pub(super) fn url_opt(&mut self, key: &'static str, doc: &'static str) -> Option<Url> {
-        self.read(key, None, doc, None, "a URL such as https://host/path", |t| Url::parse(t).ok())
-    }
-
-    /// An address that may hold a password: what is wrong is not quoted, and what is right is shown without it.
-    pub(super) fn address(&mut self, key: &'static str, doc: &'static str, schemes: &[&str]) -> Option<String> {
-        let given = self.take(key, None, doc, None)?;
-        let text = given.value.as_str().unwrap_or_default();
-        let fits = |url: &Url| schemes.contains(&url.scheme()) && url.has_host();
-        let Some(mut shown) = Url::parse(text).ok().filter(fits) else {
-            let schemes = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
-            self.problems.push(format!("{key}: expected {schemes} and a host (from {})", given.origin));
-            return None;
-        };
-        if shown.password().is_some() {
-            // Only an address without a host refuses.
-            let _ = shown.set_password(Some("redacted"));
-        }
-        self.show(key, format!("\"{shown}\""), Some(&given));
-        Some(text.to_owned())
     }
 
     /// True if some source has it, right or wrong.

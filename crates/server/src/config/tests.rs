@@ -195,6 +195,30 @@ fn secrets_are_not_printed() {
 }
 
 #[test]
+fn passwords_in_addresses_are_not_printed() {
+    let sources = file(
+        "public_url = \"https://u:s3cret@a.example/x\"\n[meetstream]\nurl = \"https://s3cret@b.example\"\napi_key = \"k\"\n\
+         [transcription]\nurl = \"http://:s3cret@c.example/v1\"\n[transcription.deepgram]\nurl = \"wss://u:s3cret@d.example\"",
+    );
+    let text = Config::print(&sources).unwrap();
+    let config = Config::load(&sources).unwrap();
+    assert_eq!(config.transcription.deepgram.url.password(), Some("s3cret"));
+    for host in ["a.example/x", "b.example/", "c.example/v1", "d.example/"] {
+        assert!(text.contains(&format!("://redacted@{host}\"")), "{text}");
+    }
+    for shown in [text, format!("{:?}", config.transcription)] {
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+    for key in ["[transcription]\nurl", "[transcription.deepgram]\nurl"] {
+        let error = Config::load(&file(&format!("{key} = \"u:s3cret@host:x/\""))).unwrap_err().to_string();
+        let wrong = Config::load(&file(&format!("{key} = \"http://u:s3cret@host:x/\""))).unwrap_err().to_string();
+        for error in [error, wrong] {
+            assert!(error.contains("url: ") && !error.contains("s3cret"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn keys_of_providers_and_tenants_come_from_file_and_environment() {
     let mut sources = file(KEYS);
     for (name, value) in [

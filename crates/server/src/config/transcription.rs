@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use muster_session::TenantId;
 use url::Url;
 
-use super::reader::{Reader, Text};
+use super::reader::{Reader, Text, without_userinfo};
 
 /// Speech to text. Its `Debug` shows no key.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub struct TenantTranscription {
 impl std::fmt::Debug for TranscriptionConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TranscriptionConfig")
-            .field("url", &self.url)
+            .field("url", &self.url.as_ref().map(without_userinfo))
             .field("model", &self.model)
             .field("deepgram", &self.deepgram)
             .field("assemblyai", &self.assemblyai)
@@ -61,7 +61,7 @@ impl std::fmt::Debug for TranscriptionConfig {
 impl std::fmt::Debug for ProviderConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ProviderConfig")
-            .field("url", &self.url.as_str())
+            .field("url", &without_userinfo(&self.url).as_str())
             .field("api_key", &self.api_key.as_ref().map(|_| "redacted"))
             .finish()
     }
@@ -82,14 +82,14 @@ impl TranscriptionConfig {
             api_key: r.secret("transcription.api_key", "Bearer token for that server."),
             language: r.text_opt("transcription.language", "Language hint such as `en`, for requests that name none. Default: detect."),
             deepgram: ProviderConfig {
-                url: r.parse(
+                url: r.url(
                     Text::new("transcription.deepgram.url", "wss://api.deepgram.com", "Where `deepgram` and `deepgram_streaming` are recognised, if there is a key."),
                     a_url,
                 ),
                 api_key: r.secret("transcription.deepgram.api_key", "Deepgram API key for tenants without one of their own."),
             },
             assemblyai: ProviderConfig {
-                url: r.parse(
+                url: r.url(
                     Text::new("transcription.assemblyai.url", "wss://streaming.assemblyai.com", "Where `assemblyai` and `assemblyai_streaming` are recognised, if there is a key. Recordings go to api.assemblyai.com, unless another host is set here."),
                     a_url,
                 ),

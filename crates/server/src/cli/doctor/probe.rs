@@ -11,7 +11,7 @@ use super::judge::{Browser, Descriptors, Facts, Memory, Port, Speech};
 use super::vendors;
 use crate::backends::{self, Part};
 use crate::chain::chain;
-use crate::config::Config;
+use crate::config::{Config, without_userinfo};
 use crate::engines::Engines;
 
 /// A first start on a cold disk takes seconds.
@@ -110,7 +110,7 @@ async fn speech(config: &Config) -> Option<Speech> {
     };
     let late = || Err(format!("no answer within {} s", SPEECH_TIMEOUT.as_secs()));
     let answer = tokio::time::timeout(SPEECH_TIMEOUT, ask).await.unwrap_or_else(|_| late());
-    Some(Speech { url, model: transcription.model.clone(), answer })
+    Some(Speech { url: without_userinfo(&url), model: transcription.model.clone(), answer })
 }
 
 async fn port(listen: SocketAddr) -> Port {

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::judge::{KeyCheck, Vendor};
 use crate::chain::chain;
+use crate::config::without_userinfo;
 use crate::engines::Engines;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,7 +22,7 @@ pub(super) async fn ask(engines: &Engines) -> Vec<Vendor> {
     join_all(questions.map(|(key, spec, (path, authorization))| async move {
         let url = spec.url().clone();
         let answer = get(&url, path, authorization).await;
-        Vendor { name: spec.name(), url, key, answer }
+        Vendor { name: spec.name(), url: without_userinfo(&url), key, answer }
     }))
     .await
 }
