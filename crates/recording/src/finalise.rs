@@ -15,7 +15,7 @@ use muster_session::Timestamp;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
-pub(crate) use notes::{Note, OWNER, Owner, SPEECH};
+pub(crate) use notes::{END, Note, OWNER, Owner, SPEECH};
 
 use crate::manifest::{AudioFile, Manifest};
 use crate::piece::Piece;
@@ -46,7 +46,7 @@ pub async fn finalise(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Result<Fin
     }
     let mixed = mixed::join(store, &prefix.clone().join(AUDIO), &scan.mixed).await?;
     let tracks = tracks::join(store, prefix, &scan.tracks, &mixed.timeline).await?;
-    let notes = notes::read(store, &scan.notes, &mixed.timeline).await?;
+    let notes = notes::read(store, &scan, &mixed.timeline).await?;
     if !notes.events.is_empty() {
         store.put(&prefix.clone().join(EVENTS), PutPayload::from(notes.events)).await?;
     }
@@ -63,7 +63,7 @@ pub async fn finalise(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Result<Fin
         audio: Some(AudioFile { path: prefix.clone().join(AUDIO), bytes: mixed.bytes }),
         segments: mixed.segments,
         segments_skipped: mixed.skipped + tracks.skipped + notes.skipped,
-        notes_skipped: notes.skipped,
+        notes_skipped: notes.missing.saturating_add(notes.skipped),
         gaps: mixed.gaps,
         participants,
         speakers: notes.spans,

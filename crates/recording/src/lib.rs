@@ -11,7 +11,7 @@
 //! | --- | --- | --- |
 //! | `a1/mixed/000000.ogg` | writer | everybody, in pieces; `a1` is the first attempt |
 //! | `a1/tracks/{track}/000000.ogg` | writer | one participant, only where they speak |
-//! | `a1/events/000000.jsonl` | writer | who spoke when, and whatever the bot noted |
+//! | `a1/events/000000.jsonl` | writer | who spoke when, and whatever the bot noted; the last one says that it is the last |
 //! | `audio.ogg` | finalise | the recording |
 //! | `tracks/{track}/000000.ogg` | finalise | one run of speech of one participant each |
 //! | `events.jsonl` | finalise | all notes of the bot, in order |

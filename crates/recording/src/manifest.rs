@@ -16,7 +16,8 @@ pub struct Manifest {
     /// Segments of any kind that were left out because they could not be read.
     #[serde(default)]
     pub segments_skipped: u64,
-    /// Those of them that held notes of the bot: what was said may be missing.
+    /// Files of the bot's notes that are missing or cannot be read; an attempt that did not end by itself counts as one,
+    /// as nobody knows what it had left to note. What was said may be missing from the notes.
     #[serde(default)]
     pub notes_skipped: u64,
     /// Where nothing was recorded and silence was put in: between attempts, or for segments that are missing.

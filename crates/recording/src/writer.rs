@@ -145,6 +145,7 @@ impl Writer {
         let last = std::mem::replace(&mut self.mixed, Run::start(Tuning::Mix, self.frame));
         let piece = last.end(self.frame, &self.layout, None);
         self.store_mixed(piece);
+        self.notes.end(&self.layout, self.frame);
         self.store_notes();
         let (frame, refused) = (self.frame, self.refused);
         stats(frame, refused, self.uploader.close(self.limits.close_timeout).await)

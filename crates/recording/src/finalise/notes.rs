@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::scan::Found;
+use super::scan::Scan;
 use super::{Timeline, fetch};
 use crate::Error;
 use crate::manifest::Span;
@@ -16,6 +17,8 @@ use crate::manifest::Span;
 pub(crate) const SPEECH: &str = "speech";
 /// The kind of the notes that say whose voice a placeholder was.
 pub(crate) const OWNER: &str = "owner";
+/// The kind of the writer's last note.
+pub(crate) const END: &str = "end";
 /// Spans of one speaker that are no further apart than this become one.
 const BREATH_MS: u64 = 700;
 
@@ -52,13 +55,17 @@ pub(super) struct Notes {
     pub(super) owners: Vec<Owner>,
     /// The bot's notes, one JSON document a line.
     pub(super) events: Vec<u8>,
+    /// Files that cannot be read.
     pub(super) skipped: u64,
+    /// Files that are not there.
+    pub(super) missing: u64,
 }
 
-pub(super) async fn read(store: &Arc<dyn ObjectStore>, found: &[Found], timeline: &Timeline) -> Result<Notes, Error> {
+pub(super) async fn read(store: &Arc<dyn ObjectStore>, scan: &Scan, timeline: &Timeline) -> Result<Notes, Error> {
     let mut notes = Notes::default();
     let mut spans = Vec::new();
-    let mut objects = pin!(fetch(store, found));
+    let mut ended = BTreeSet::new();
+    let mut objects = pin!(fetch(store, &scan.notes));
     while let Some((found, object)) = objects.try_next().await? {
         let lines = object.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let read: Result<Vec<Note>, _> = lines.map(serde_json::from_slice).collect();
@@ -70,6 +77,8 @@ pub(super) async fn read(store: &Arc<dyn ObjectStore>, found: &[Found], timeline
         for note in read {
             if note.kind == SPEECH {
                 spans.extend(span(timeline, found.attempt, note.data));
+            } else if note.kind == END {
+                ended.insert(found.attempt);
             } else {
                 if note.kind == OWNER {
                     notes.owners.extend(Owner::deserialize(&note.data));
@@ -79,6 +88,7 @@ pub(super) async fn read(store: &Arc<dyn ObjectStore>, found: &[Found], timeline
             }
         }
     }
+    notes.missing = missing(scan, &ended);
     for span in &mut spans {
         if let Some(owner) = notes.owners.iter().find(|owner| owner.placeholder == span.speaker_id) {
             (span.speaker_id, span.speaker_name) = (owner.id.clone(), owner.name.clone());
@@ -86,6 +96,16 @@ pub(super) async fn read(store: &Arc<dyn ObjectStore>, found: &[Found], timeline
     }
     notes.spans = merge(spans);
     Ok(notes)
+}
+
+/// Holes in the numbers of files, and one file for each attempt whose end is not there.
+fn missing(scan: &Scan, ended: &BTreeSet<u32>) -> u64 {
+    let holes = |attempt: u32| {
+        let numbers: BTreeSet<u64> = scan.notes.iter().filter(|f| f.attempt == attempt).map(|f| f.seq).collect();
+        numbers.last().map_or(0, |last| last - (numbers.len() as u64 - 1))
+    };
+    let missing = |attempt: u32| holes(attempt).saturating_add(u64::from(!ended.contains(&attempt)));
+    scan.attempts().into_iter().map(missing).fold(0, u64::saturating_add)
 }
 
 fn span(timeline: &Timeline, attempt: u32, data: Value) -> Option<Span> {

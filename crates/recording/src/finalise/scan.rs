@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
@@ -35,6 +36,11 @@ impl Scan {
         scan.tracks.sort();
         scan.notes.sort();
         Ok(scan)
+    }
+
+    /// The attempts of which anything is there.
+    pub(super) fn attempts(&self) -> BTreeSet<u32> {
+        [&self.mixed, &self.tracks, &self.notes].into_iter().flatten().map(|found| found.attempt).collect()
     }
 
     /// Anything that is not named like a segment is not one.

@@ -2,7 +2,7 @@ use muster_audio::FRAME_MS;
 use serde_json::{Value, json};
 
 use super::upload::Uploader;
-use crate::finalise::{Note, OWNER, Owner, SPEECH};
+use crate::finalise::{END, Note, OWNER, Owner, SPEECH};
 use crate::layout::{Layout, TrackId};
 
 /// What happened, as lines that wait for the end of the segment.
@@ -35,6 +35,11 @@ impl Notes {
             name: owner.name().to_owned(),
         };
         self.event(layout, frame, OWNER, json!(owner));
+    }
+
+    /// Nothing is noted any more. Without this in the last file, notes are missing.
+    pub(super) fn end(&mut self, layout: &Layout, frame: u64) {
+        self.event(layout, frame, END, Value::Null);
     }
 
     /// Stores the lines, if there are any.

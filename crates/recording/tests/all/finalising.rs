@@ -155,7 +155,7 @@ async fn deleting_takes_everything_of_the_bot_and_nothing_else() {
     finalise(&store, &prefix()).await.unwrap();
     std::fs::create_dir_all(dir.path().join("recordings/default/bottle")).unwrap();
     std::fs::write(dir.path().join("recordings/default/bottle/audio.ogg"), b"x").unwrap();
-    assert_eq!(delete_all(&store, &prefix()).await.unwrap(), 3 + 2);
+    assert_eq!(delete_all(&store, &prefix()).await.unwrap(), 3 + 1 + 2);
     assert_eq!(delete_all(&store, &prefix()).await.unwrap(), 0);
     let left: Vec<String> = objects(&store).await.into_keys().collect();
     assert_eq!(left, ["recordings/default/bottle/audio.ogg"]);

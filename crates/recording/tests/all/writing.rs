@@ -3,7 +3,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use muster_recording::{Limits, Writer, finalise};
-use object_store::ObjectStore;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -21,7 +22,8 @@ async fn an_outage_of_the_storage_loses_nothing() {
     let mut writer = Writer::open_with(outage, layout(1, 0), impatient());
     feed(&mut writer, &counting(10_500), &[]);
     let stats = writer.close().await;
-    assert_eq!((stats.recorded_ms, stats.segments_written, stats.segments_dropped), (10_500, 11, 0));
+    // The last notes are a file too.
+    assert_eq!((stats.recorded_ms, stats.segments_written, stats.segments_dropped), (10_500, 11 + 1, 0));
     assert_eq!((stats.upload_failures, stats.segments_waiting, stats.last_error), (17, 0, None));
     let done = finalise(&inner, &prefix()).await.unwrap();
     assert_eq!((done.manifest.duration_ms, done.manifest.gaps.len()), (10_500, 0));
@@ -49,7 +51,7 @@ async fn frames_never_wait_and_what_does_not_fit_is_counted() {
     writer.idle().await;
     feed(&mut writer, &plan(1_000, &[(440.0, 0, 1_000)]), &[]);
     let after = writer.close().await;
-    assert_eq!(after.segments_written, before.segments_waiting + 1);
+    assert_eq!(after.segments_written, before.segments_waiting + 1 + 1);
     assert_eq!(after.segments_dropped, before.segments_dropped);
     // The hole is silence of the right length.
     let done = finalise(&inner, &prefix()).await.unwrap();
@@ -65,8 +67,8 @@ async fn closing_gives_up_on_a_storage_that_never_answers() {
     let mut writer = Writer::open_with(Arc::clone(&outage) as Arc<dyn ObjectStore>, layout(1, 0), limits);
     feed(&mut writer, &counting(2_500), &[]);
     let stats = writer.close().await;
-    assert_eq!((stats.segments_written, stats.segments_dropped, stats.segments_waiting), (0, 3, 0));
-    assert_eq!(outage.puts.load(Ordering::SeqCst), 3);
+    assert_eq!((stats.segments_written, stats.segments_dropped, stats.segments_waiting), (0, 3 + 1, 0));
+    assert_eq!(outage.puts.load(Ordering::SeqCst), 3 + 1);
 }
 
 #[tokio::test]
@@ -82,7 +84,7 @@ async fn an_upload_that_hangs_is_tried_again() {
     }
     assert!(writer.stats().last_error.unwrap().contains("no answer"));
     open.send(true).unwrap();
-    assert_eq!(writer.close().await.segments_written, 1);
+    assert_eq!(writer.close().await.segments_written, 1 + 1);
 }
 
 #[tokio::test]
@@ -126,4 +128,36 @@ async fn every_segment_plays_by_itself() {
     }
     assert!(matches!(finalise(&store, &prefix()).await, Ok(done) if done.manifest.segments == 4));
     assert_eq!(audio(&store).await.len(), 168_000);
+}
+
+/// Notes a word in each of the first `seconds`, and answers how many files of notes are missing of what is stored.
+async fn notes_missing(store: &Arc<dyn ObjectStore>, attempt: u32, seconds: u32, ends: bool) -> u64 {
+    let mut writer = Writer::open(Arc::clone(store), layout(attempt, i64::from(attempt) * 60_000));
+    for second in 0..seconds {
+        writer.event("words", json!({"second": second}));
+        feed(&mut writer, &counting(1_000), &[]);
+    }
+    if ends {
+        writer.close().await;
+    } else {
+        writer.idle().await;
+        drop(writer);
+    }
+    finalise(store, &prefix()).await.unwrap().manifest.notes_skipped
+}
+
+#[tokio::test]
+async fn notes_that_were_not_stored_are_missing_wherever_they_were() {
+    let store = memory();
+    assert_eq!(notes_missing(&store, 1, 3, true).await, 0);
+    assert_eq!(notes_missing(&store, 2, 3, false).await, 1, "killed: its last notes are missing");
+    assert_eq!(notes_missing(&store, 3, 0, false).await, 1, "killed before anything was stored");
+    assert_eq!(notes_missing(&store, 4, 3, true).await, 1, "the next attempt mends nothing");
+    for (path, missing) in [("a4/events/000001.jsonl", 2), ("a4/events/000003.jsonl", 3), ("a1/events/000000.jsonl", 4)]
+    {
+        store.delete(&Path::from(format!("{}/{path}", prefix()))).await.unwrap();
+        assert_eq!(finalise(&store, &prefix()).await.unwrap().manifest.notes_skipped, missing, "{path}");
+    }
+    let text = String::from_utf8(get(&store, "events.jsonl").await).unwrap();
+    assert!(text.lines().all(|line| line.contains("\"words\"")), "the writer's own notes stay its own: {text}");
 }

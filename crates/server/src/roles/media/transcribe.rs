@@ -116,7 +116,7 @@ pub(super) struct Missing {
     ms: u64,
     /// Phrases that cannot be read.
     phrases: u64,
-    /// Files of notes that cannot be read.
+    /// Files of notes that are missing or cannot be read: a bot that was killed leaves one at least.
     files: u64,
 }
 
@@ -130,7 +130,10 @@ impl Missing {
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { ms, phrases, files } = self;
-        write!(f, "{ms} ms not recognised, {phrases} phrases and {files} files of notes not readable")
+        write!(
+            f,
+            "{ms} ms not recognised, {phrases} phrases not readable, {files} files of notes missing or not readable"
+        )
     }
 }
 

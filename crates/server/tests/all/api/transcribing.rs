@@ -1,5 +1,7 @@
 //! Transcripts as the media role makes them: out of live words, file by file, and never owed for ever.
 
+mod lost;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
