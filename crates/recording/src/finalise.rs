@@ -1,5 +1,6 @@
 //! The worker's side: segments in, one recording out.
 
+mod mix_only;
 mod mixed;
 mod notes;
 mod scan;
@@ -35,7 +36,8 @@ pub struct Finalised {
     pub manifest: Manifest,
 }
 
-/// Joins everything below the prefix into `audio.ogg`, files per run of speech and `manifest.json`.
+/// Joins everything below the prefix into `audio.ogg`, files per run of speech and `manifest.json`. What somebody said of
+/// whom there is no audio of their own at the time is cut from the mix.
 ///
 /// May be called again at any time, also while another call runs or after one that died: the same segments give the
 /// same bytes, and the manifest comes last. Segments that cannot be read are left out and counted. Nothing is deleted.
@@ -51,6 +53,7 @@ pub async fn finalise(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Result<Fin
         store.put(&prefix.clone().join(EVENTS), PutPayload::from(notes.events)).await?;
     }
     let mut participants = tracks::settle(tracks.participants, &notes.owners);
+    let mix_only = mix_only::cut(store, prefix, &mixed.placed, &notes.speech, &participants).await?;
     for span in &notes.spans {
         if !participants.iter().any(|known| known.id == span.speaker_id) {
             let (id, name) = (span.speaker_id.clone(), span.speaker_name.clone());
@@ -67,6 +70,8 @@ pub async fn finalise(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Result<Fin
         gaps: mixed.gaps,
         participants,
         speakers: notes.spans,
+        mix_only: mix_only.participants,
+        lost_ms: mix_only.lost_ms,
     };
     let json = serde_json::to_vec_pretty(&manifest).map_err(Error::Manifest)?;
     store.put(&prefix.clone().join(MANIFEST), PutPayload::from(json)).await?;
@@ -80,6 +85,8 @@ struct Timeline {
     start: Timestamp,
     /// First frame in the recording of each attempt of which there is a mix.
     attempts: BTreeMap<u32, u64>,
+    /// The frame after the last one of each.
+    ends: BTreeMap<u32, u64>,
 }
 
 impl Timeline {

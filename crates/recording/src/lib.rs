@@ -14,6 +14,7 @@
 //! | `a1/events/000000.jsonl` | writer | who spoke when, and whatever the bot noted; the last one says that it is the last |
 //! | `audio.ogg` | finalise | the recording |
 //! | `tracks/{track}/000000.ogg` | finalise | one run of speech of one participant each |
+//! | `mix-only/{track}/000000.ogg` | finalise | what a participant said without audio of their own, from the mix |
 //! | `events.jsonl` | finalise | all notes of the bot, in order |
 //! | `manifest.json` | finalise, last | [`Manifest`] |
 //!

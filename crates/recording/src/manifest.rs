@@ -26,6 +26,15 @@ pub struct Manifest {
     /// Who was heard, in order of their first word.
     #[serde(default)]
     pub participants: Vec<Participant>,
+    /// What was said without audio of the speaker's own, cut from the mix: because too many spoke at a time, the machine
+    /// was overloaded, or a segment is missing. Whoever else spoke is heard in it too; who spoke at once without audio of
+    /// their own is in it once, under the name of the one who began.
+    #[serde(default)]
+    pub mix_only: Vec<Participant>,
+    /// Speech of which there is no audio at all: neither the speaker's own nor the mix. What a bot that was killed had not
+    /// stored yet is not counted, but a gap.
+    #[serde(default)]
+    pub lost_ms: u64,
     /// Who spoke when, in order of time; spans of different speakers can overlap.
     #[serde(default)]
     pub speakers: Vec<Span>,

@@ -36,7 +36,7 @@ pub struct WriterStats {
     pub bytes_written: u64,
     /// Uploads that failed and were tried again.
     pub upload_failures: u64,
-    /// Participants whose audio is only in the mix because there were too many.
+    /// Participants who said something that is only in the mix because too many spoke at a time.
     pub tracks_refused: u64,
     /// Why the last upload failed, if the last one did.
     pub last_error: Option<String>,
@@ -53,7 +53,6 @@ pub struct Writer {
     mixed: Run,
     mixed_seq: u64,
     tracks: Vec<Track>,
-    refused: u64,
     notes: Notes,
     uploader: Uploader,
 }
@@ -73,7 +72,6 @@ impl Writer {
             mixed: Run::start(Tuning::Mix, 0),
             mixed_seq: 0,
             tracks: Vec::new(),
-            refused: 0,
             notes: Notes::default(),
             uploader: Uploader::start(store, &limits),
             layout,
@@ -104,14 +102,22 @@ impl Writer {
 
     fn track(&mut self, now: u64, id: &TrackId, pcm: &[i16; FRAME]) {
         let index = self.tracks.iter().position(|track| track.id.id() == id.id()).unwrap_or_else(|| {
-            let stored = self.tracks.iter().filter(|track| track.stored).count();
-            let store = self.layout.separate_tracks && stored < self.limits.tracks;
-            self.refused += u64::from(self.layout.separate_tracks && !store);
-            self.tracks.push(Track::new(id.clone(), store));
+            self.tracks.push(Track::new(id.clone()));
             self.tracks.len() - 1
         });
         let length = self.segment_frames();
-        self.tracks[index].push(now, id, pcm, length, &self.layout, &self.uploader, &mut self.notes);
+        let taken = self.tracks.iter().filter(|track| track.takes_place()).count();
+        let separate = self.layout.separate_tracks;
+        let track = &mut self.tracks[index];
+        let place = separate && (track.takes_place() || taken < self.limits.tracks);
+        let refused = track.push(now, id, pcm, place, length, &self.layout, &self.uploader, &mut self.notes);
+        track.refused |= refused && separate;
+    }
+
+    /// From the next frame on participants' own audio is stored or not, whatever the layout says. When they spoke is noted
+    /// all the same, which costs next to nothing.
+    pub const fn separate_tracks(&mut self, on: bool) {
+        self.layout.separate_tracks = on;
     }
 
     /// Notes something that happened now, to be found in `events.jsonl`. It is stored with the current segment.
@@ -128,7 +134,7 @@ impl Writer {
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> WriterStats {
-        stats(self.frame, self.refused, self.uploader.counts())
+        stats(self.frame, self.refused(), self.uploader.counts())
     }
 
     /// Waits until no segment waits for the storage. Cancel safe.
@@ -147,8 +153,12 @@ impl Writer {
         self.store_mixed(piece);
         self.notes.end(&self.layout, self.frame);
         self.store_notes();
-        let (frame, refused) = (self.frame, self.refused);
+        let (frame, refused) = (self.frame, self.refused());
         stats(frame, refused, self.uploader.close(self.limits.close_timeout).await)
+    }
+
+    fn refused(&self) -> u64 {
+        self.tracks.iter().filter(|track| track.refused).count() as u64
     }
 
     fn segment_frames(&self) -> u64 {

@@ -45,6 +45,11 @@ impl Recording {
         self.writer.frame(mixed, &tracks);
     }
 
+    /// Whether participants' own audio is recorded; that they speak is noted all the same.
+    pub(super) const fn separate_tracks(&mut self, on: bool) {
+        self.writer.separate_tracks(on);
+    }
+
     pub(super) fn event(&mut self, kind: &str, data: Value) {
         self.writer.event(kind, data);
     }
@@ -98,7 +103,8 @@ impl Told {
         }
         if stats.tracks_refused > self.refused {
             complaints.push(
-                "more people speak than can be recorded by themselves; the others are in the mix only".to_owned(),
+                "more people speak at a time than can be recorded by themselves; the others are in the mix only"
+                    .to_owned(),
             );
             self.refused = u64::MAX;
         }

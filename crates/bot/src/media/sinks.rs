@@ -75,7 +75,8 @@ impl Sinks {
         self.voice |= frame.dominant.is_some();
         let voices = self.voices.gather(frame.tracks);
         let given_up = self.pressure.given_up();
-        self.recording.frame(frame.mixed, if given_up >= GivenUp::Tracks { &[] } else { &voices });
+        self.recording.separate_tracks(given_up < GivenUp::Tracks);
+        self.recording.frame(frame.mixed, &voices);
         self.note_words();
         self.skipped.tracks_ms += u64::from(given_up >= GivenUp::Tracks && !voices.is_empty()) * FRAME_MS;
         if given_up >= GivenUp::LiveCopies {

@@ -28,6 +28,16 @@ pub(super) struct Mixed {
     pub(super) skipped: u64,
     pub(super) gaps: Vec<Gap>,
     pub(super) timeline: Timeline,
+    /// Where the segments are, in order of time.
+    pub(super) placed: Vec<Placed>,
+}
+
+/// A segment at its place in the recording.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) path: Path,
+    pub(super) place: u64,
+    pub(super) frames: u64,
 }
 
 /// Joins the mix of all attempts into one file, which appears only when it is complete.
@@ -58,7 +68,7 @@ async fn join_to(store: &Arc<dyn ObjectStore>, found: &[Found], upload: &mut Wri
             continue;
         };
         let join = join.get_or_insert_with(|| Join::start(&piece));
-        if !join.add(found.attempt, &piece) {
+        if !join.add(found, &piece) {
             tracing::warn!(path = %found.path, "a segment does not fit into the recording and is left out");
             skipped += 1;
             continue;
@@ -85,7 +95,8 @@ struct Join {
     frames: u64,
     /// The packet that plays the end of the last frame, if silence follows.
     rest: Vec<u8>,
-    segments: u64,
+    placed: Vec<Placed>,
+    ends: BTreeMap<u32, u64>,
     gaps: Vec<Gap>,
 }
 
@@ -98,13 +109,15 @@ impl Join {
             attempts: BTreeMap::new(),
             frames: 0,
             rest: codec::SILENCE.to_vec(),
-            segments: 0,
+            placed: Vec::new(),
+            ends: BTreeMap::new(),
             gaps: Vec::new(),
         }
     }
 
     /// Adds the next segment, after silence if it does not follow directly. Answers false if it cannot be placed.
-    fn add(&mut self, attempt: u32, piece: &Piece) -> bool {
+    fn add(&mut self, found: &Found, piece: &Piece) -> bool {
+        let attempt = found.attempt;
         // By wall time; an attempt whose clock says that it began before the last one ended follows it directly.
         let elapsed = u64::try_from(piece.start.as_millis() - self.start.as_millis()).unwrap_or(0);
         let by_clock = (elapsed + FRAME_MS / 2) / FRAME_MS;
@@ -122,7 +135,8 @@ impl Join {
         packets.iter().for_each(|packet| self.out.push(packet));
         self.rest = rest.to_vec();
         self.frames = place + piece.frames;
-        self.segments += 1;
+        self.ends.insert(attempt, self.frames);
+        self.placed.push(Placed { path: found.path.clone(), place, frames: piece.frames });
         true
     }
 
@@ -132,10 +146,11 @@ impl Join {
         let mixed = Mixed {
             frames: self.frames,
             bytes: 0,
-            segments: self.segments,
+            segments: self.placed.len() as u64,
             skipped: 0,
             gaps: self.gaps,
-            timeline: Timeline { start: self.start, attempts: self.attempts },
+            timeline: Timeline { start: self.start, attempts: self.attempts, ends: self.ends },
+            placed: self.placed,
         };
         (pages, mixed)
     }

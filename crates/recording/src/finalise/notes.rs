@@ -52,6 +52,8 @@ pub(crate) struct Owner {
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) spans: Vec<Span>,
+    /// The same as it was noted, as far as the mix of the attempt goes: what follows is lost with the bot.
+    pub(super) speech: Vec<Span>,
     pub(super) owners: Vec<Owner>,
     /// The bot's notes, one JSON document a line.
     pub(super) events: Vec<u8>,
@@ -63,7 +65,7 @@ pub(super) struct Notes {
 
 pub(super) async fn read(store: &Arc<dyn ObjectStore>, scan: &Scan, timeline: &Timeline) -> Result<Notes, Error> {
     let mut notes = Notes::default();
-    let mut spans = Vec::new();
+    let mut spans: Vec<(u32, Span)> = Vec::new();
     let mut ended = BTreeSet::new();
     let mut objects = pin!(fetch(store, &scan.notes));
     while let Some((found, object)) = objects.try_next().await? {
@@ -76,7 +78,7 @@ pub(super) async fn read(store: &Arc<dyn ObjectStore>, scan: &Scan, timeline: &T
         };
         for note in read {
             if note.kind == SPEECH {
-                spans.extend(span(timeline, found.attempt, note.data));
+                spans.extend(span(timeline, found.attempt, note.data).map(|span| (found.attempt, span)));
             } else if note.kind == END {
                 ended.insert(found.attempt);
             } else {
@@ -89,12 +91,17 @@ pub(super) async fn read(store: &Arc<dyn ObjectStore>, scan: &Scan, timeline: &T
         }
     }
     notes.missing = missing(scan, &ended);
-    for span in &mut spans {
+    for (_, span) in &mut spans {
         if let Some(owner) = notes.owners.iter().find(|owner| owner.placeholder == span.speaker_id) {
             (span.speaker_id, span.speaker_name) = (owner.id.clone(), owner.name.clone());
         }
     }
-    notes.spans = merge(spans);
+    let recorded = |(attempt, span): &(u32, Span)| {
+        let end_ms = span.end_ms.min(timeline.ends.get(attempt)? * FRAME_MS);
+        (span.start_ms < end_ms).then(|| Span { end_ms, ..span.clone() })
+    };
+    notes.speech = merge(spans.iter().filter_map(recorded).collect(), 0);
+    notes.spans = merge(spans.into_iter().map(|(_, span)| span).collect(), BREATH_MS);
     Ok(notes)
 }
 
@@ -118,13 +125,13 @@ fn span(timeline: &Timeline, attempt: u32, data: Value) -> Option<Span> {
     })
 }
 
-/// Joins what one speaker said without a pause, in order of time.
-fn merge(mut spans: Vec<Span>) -> Vec<Span> {
+/// Joins what one speaker said without a longer pause, in order of time.
+fn merge(mut spans: Vec<Span>, pause_ms: u64) -> Vec<Span> {
     spans.sort_by(|a, b| (&a.speaker_id, a.start_ms, a.end_ms).cmp(&(&b.speaker_id, b.start_ms, b.end_ms)));
     let mut merged: Vec<Span> = Vec::new();
     for span in spans {
         match merged.last_mut() {
-            Some(last) if last.speaker_id == span.speaker_id && span.start_ms <= last.end_ms + BREATH_MS => {
+            Some(last) if last.speaker_id == span.speaker_id && span.start_ms <= last.end_ms + pause_ms => {
                 last.end_ms = last.end_ms.max(span.end_ms);
             }
             _ => merged.push(span),

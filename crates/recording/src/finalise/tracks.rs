@@ -15,7 +15,7 @@ use crate::manifest::{Participant, Segment, Stream};
 use crate::piece::Piece;
 
 /// A run of speech is cut after so many frames (10 minutes), so that whoever transcribes it can hold it.
-const LONGEST: u64 = 10 * 60 * 50;
+pub(super) const LONGEST: u64 = 10 * 60 * 50;
 
 /// What participants said.
 #[derive(Debug, Default)]
@@ -132,15 +132,20 @@ impl<'a> Run<'a> {
         out.push(self.last.split().1);
         let bytes = out.finish(Some(self.frames * FRAME as u64));
         store.put(&path, PutPayload::from(bytes)).await?;
-        stream.segments.push(Segment {
-            index,
-            path,
-            start_ms: self.place * FRAME_MS,
-            duration_ms: self.frames * FRAME_MS,
-            sample_rate: RATE,
-            channels: 1,
-            codec: "opus".to_owned(),
-        });
+        stream.segments.push(segment(index, path, self.place, self.frames));
         Ok(())
+    }
+}
+
+/// A file of so many frames as the manifest lists it.
+pub(super) fn segment(index: u64, path: Path, place: u64, frames: u64) -> Segment {
+    Segment {
+        index,
+        path,
+        start_ms: place * FRAME_MS,
+        duration_ms: frames * FRAME_MS,
+        sample_rate: RATE,
+        channels: 1,
+        codec: "opus".to_owned(),
     }
 }

@@ -16,7 +16,8 @@ pub struct Limits {
     pub retry_to: Duration,
     /// How long closing may take.
     pub close_timeout: Duration,
-    /// Participants whose own audio is stored.
+    /// Participants whose own audio is stored at a time, each while they speak and for 2 s after that. Who speaks while so
+    /// many others do is in the mix only.
     pub tracks: usize,
 }
 

@@ -21,8 +21,8 @@ const HANGOVER: u64 = 15;
 #[derive(Debug)]
 pub(super) struct Track {
     pub(super) id: TrackId,
-    /// Their audio is stored, not only when they spoke.
-    pub(super) stored: bool,
+    /// They spoke when there was no place for their own audio.
+    pub(super) refused: bool,
     detector: Detector,
     lead: VecDeque<[i16; FRAME]>,
     run: Option<Run>,
@@ -35,10 +35,10 @@ pub(super) struct Track {
 }
 
 impl Track {
-    pub(super) fn new(id: TrackId, stored: bool) -> Self {
+    pub(super) fn new(id: TrackId) -> Self {
         Self {
             id,
-            stored,
+            refused: false,
             detector: Detector::new(),
             lead: VecDeque::with_capacity(LEAD + 1),
             run: None,
@@ -49,18 +49,24 @@ impl Track {
         }
     }
 
-    /// Takes frame `now`.
+    /// Whether their own audio is being stored.
+    pub(super) const fn takes_place(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// Takes frame `now`. Without a place their own audio is not stored; answers whether it would have been.
     #[expect(clippy::too_many_arguments, reason = "parts of the writer that are borrowed apart")]
     pub(super) fn push(
         &mut self,
         now: u64,
         id: &TrackId,
         pcm: &[i16; FRAME],
+        place: bool,
         length: u64,
         layout: &Layout,
         uploader: &Uploader,
         notes: &mut Notes,
-    ) {
+    ) -> bool {
         if self.id.name() != id.name() {
             self.id = id.clone();
         }
@@ -70,10 +76,10 @@ impl Track {
         if speaks {
             self.spoke = now;
         }
-        if !self.stored {
-            return;
+        if !place {
+            self.end_run(layout, uploader);
         }
-        if speaks && self.run.is_none() {
+        if place && speaks && self.run.is_none() {
             let mut run = Run::start(Tuning::Voice, now - self.lead.len() as u64);
             self.lead.drain(..).for_each(|frame| run.push(&frame));
             self.run = Some(run);
@@ -83,7 +89,7 @@ impl Track {
                 self.lead.pop_front();
             }
             self.lead.push_back(*pcm);
-            return;
+            return speaks;
         };
         run.push(pcm);
         if now - self.spoke >= PAUSE {
@@ -94,6 +100,7 @@ impl Track {
                 self.store(piece.to_ogg(), layout, uploader);
             }
         }
+        false
     }
 
     /// Ends what goes on if the participant was not in frame `now`.

@@ -3,6 +3,7 @@
 
 mod finalising;
 mod long_call;
+mod mix_only;
 mod support;
 mod tracks;
 mod writing;

@@ -125,6 +125,13 @@ async fn load_costs_live_copies_first_then_tracks_and_never_the_mix_and_all_of_i
     bench.pass(3_000, 4_000, &sounds);
     let recorded = bench.end(4_000).await;
     recorded.plays(440.0, 0, 3_800);
+    // Of what was said meanwhile there is the mix, with its speaker.
+    let [ada] = &recorded.manifest.mix_only[..] else { panic!("{:?}", recorded.manifest.mix_only) };
+    let part = &ada.streams[0].segments[0];
+    // Given up after 3 s, when frames come out half a second late; and 200 ms around it.
+    let (from, to) = (part.start_ms, part.start_ms + part.duration_ms);
+    assert!(ada.name == "Ada" && from.abs_diff(2_300) <= 150 && to.abs_diff(4_000) <= 150, "{from} to {to}");
+    assert_eq!(recorded.manifest.lost_ms, 0);
     // What was lost is noted for whoever makes the transcript: all that was said, and what was not even made.
     let lost = recorded.noted.iter().filter(|note| note["kind"] == "words_lost");
     let lost_ms: u64 = lost.map(|note| note["data"]["ms"].as_u64().unwrap()).sum();

@@ -27,6 +27,8 @@ pub(super) enum TranscribeError {
     NoWords,
     #[error("words were lost during the call ({0}), and no speech-to-text is configured to make them of the recording")]
     Incomplete(Missing),
+    #[error("{0} ms of what was said are neither in the participants' own audio nor in the mix")]
+    NotRecorded(u64),
     #[error("speech to text failed: {0}")]
     Speech(#[from] muster_transcript::speech::Error),
     #[error("the recording cannot be read: {0}")]
@@ -39,7 +41,7 @@ impl TranscribeError {
     /// True when another try cannot help.
     pub(super) const fn is_final(&self) -> bool {
         match self {
-            Self::NoSpeech { .. } | Self::NoWords | Self::Incomplete(_) => true,
+            Self::NoSpeech { .. } | Self::NoWords | Self::Incomplete(_) | Self::NotRecorded(_) => true,
             Self::Speech(error) => !error.is_transient(),
             Self::Recording(_) | Self::Store(_) => false,
         }
@@ -65,6 +67,7 @@ pub(super) async fn make(
         (Some(Heard::All(transcript)), _) => transcript,
         (Some(Heard::Not(lost)), None) => return Err(TranscribeError::Incomplete(lost)),
         (None, None) => return Err(missing()),
+        (_, Some(_)) if manifest.lost_ms > SPOKEN_MS => return Err(TranscribeError::NotRecorded(manifest.lost_ms)),
         (_, Some(spec)) => {
             let speech = muster_transcript::speech::open(&spec)?;
             // The language is among the engine's settings already.
@@ -172,13 +175,14 @@ async fn of_words(
     Ok(Some(Heard::All(from_said(said, started_at.as_millis(), manifest.duration_ms))))
 }
 
-/// The audio of every participant, file by file, each read when it is asked for.
+/// What every participant said, file by file, each read when it is asked for: their own audio, then the mix where there
+/// is none.
 fn parts(
     setup: &MediaSetup,
     manifest: &Manifest,
 ) -> impl Stream<Item = Result<TrackAudio, TranscribeError>> + Send + use<> {
     let mut files = Vec::new();
-    for participant in &manifest.participants {
+    for participant in manifest.participants.iter().chain(&manifest.mix_only) {
         let mut own: Vec<_> = participant.streams.iter().flat_map(|stream| stream.segments.iter().cloned()).collect();
         own.sort_by_key(|segment| segment.start_ms);
         files.extend(own.into_iter().map(|segment| (participant.id.clone(), participant.name.clone(), segment)));
