@@ -58,8 +58,20 @@ pub struct Presence {
     admitted_at: Timestamp,
     last_voice: Timestamp,
     ever_accompanied: bool,
+    roster: Roster,
     alone_since: Option<Timestamp>,
     only_bots_since: Option<Timestamp>,
+}
+
+/// What the roster is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Roster {
+    /// It never showed anybody: it may not be readable.
+    Unread,
+    /// It shows others.
+    Shows,
+    /// It showed others, and shows nobody now.
+    Emptied,
 }
 
 impl Presence {
@@ -70,16 +82,26 @@ impl Presence {
             admitted_at,
             last_voice: admitted_at,
             ever_accompanied: false,
+            roster: Roster::Unread,
             alone_since: Some(admitted_at),
             only_bots_since: None,
         }
     }
 
-    /// Somebody spoke. A voice proves company even where the roster is unknown.
+    /// Somebody spoke. A voice proves company even where the roster is unknown. Last words are heard after the roster showed
+    /// that their speaker left, and it is not told again: they are company, and then nobody is there.
     pub fn heard(&mut self, now: Timestamp) {
         self.last_voice = self.last_voice.max(now);
         self.ever_accompanied = true;
-        self.alone_since = None;
+        self.alone_since = (self.roster == Roster::Emptied).then_some(now);
+    }
+
+    /// Back in the call after a time of which nothing is known: what has to last for some time begins anew.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.last_voice = self.last_voice.max(now);
+        for since in [&mut self.alone_since, &mut self.only_bots_since].into_iter().flatten() {
+            *since = now;
+        }
     }
 
     /// The roster, without ourselves: the names of the others.
@@ -96,8 +118,12 @@ impl Presence {
             if is_bot { bots += 1 } else { people += 1 }
         }
         if people + bots == 0 {
+            if self.roster == Roster::Shows {
+                self.roster = Roster::Emptied;
+            }
             self.alone_since.get_or_insert(now);
         } else {
+            self.roster = Roster::Shows;
             self.alone_since = None;
             self.ever_accompanied = true;
         }
@@ -189,6 +215,45 @@ mod tests {
         presence.heard(at(550));
         assert_eq!(policy.decide(&presence, at(649)), None);
         assert_eq!(policy.decide(&presence, at(650)), Some(EndReason::Silence));
+    }
+
+    #[test]
+    fn last_words_that_are_heard_late_do_not_keep_anybody_in_the_room() {
+        let policy = LeavePolicy { voice_inactivity_timeout: 1_800, ..LeavePolicy::default() };
+        let mut presence = Presence::new(at(0));
+        presence.roster(["Ada"], None, at(10));
+        presence.roster([], None, at(700));
+        presence.heard(at(701));
+        assert_eq!(policy.decide(&presence, at(1_000)), None);
+        assert_eq!(policy.decide(&presence, at(1_001)), Some(EndReason::EveryoneLeft));
+        presence.roster(["Ada"], None, at(1_002));
+        presence.heard(at(1_003));
+        assert_eq!(policy.decide(&presence, at(2_000)), None, "somebody came");
+    }
+
+    #[test]
+    fn a_roster_that_never_showed_anybody_is_no_word_against_a_voice() {
+        let policy = LeavePolicy { voice_inactivity_timeout: 1_800, ..LeavePolicy::default() };
+        let mut presence = Presence::new(at(0));
+        presence.roster([], None, at(0));
+        presence.heard(at(100));
+        assert_eq!(policy.decide(&presence, at(1_899)), None);
+        assert_eq!(policy.decide(&presence, at(1_900)), Some(EndReason::Silence));
+    }
+
+    #[test]
+    fn what_was_not_seen_is_not_counted() {
+        let rule = BotDetection { matches: vec!["notetaker".into()], activate_after: 0, timeout: 50 };
+        let policy = LeavePolicy { bot_detection: Some(rule.clone()), ..LeavePolicy::default() };
+        let mut presence = Presence::new(at(0));
+        presence.roster(["NoteTaker"], Some(&rule), at(10));
+        presence.resume(at(500));
+        assert_eq!(policy.decide(&presence, at(549)), None);
+        assert_eq!(policy.decide(&presence, at(550)), Some(EndReason::OnlyBotsLeft));
+        presence.roster([], Some(&rule), at(560));
+        presence.resume(at(1_000));
+        assert_eq!(policy.decide(&presence, at(1_099)), None);
+        assert_eq!(policy.decide(&presence, at(1_100)), Some(EndReason::Silence));
     }
 
     #[test]
