@@ -4,6 +4,7 @@
 //! never held up: what the receiver does not take within [`BUFFER`] is dropped, oldest first, and counted.
 
 mod connection;
+mod retry;
 mod wire;
 
 #[cfg(test)]

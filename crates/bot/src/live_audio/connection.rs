@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use muster_hooks::socket::{ConnectError, Socket, connect_websocket};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::retry::Retries;
 use super::{Queue, Settings, wire};
 use crate::report::{Level, Reporter};
 
@@ -17,26 +19,24 @@ const CONNECT: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(10);
 /// For the receiver's side of the closing handshake.
 const CLOSE: Duration = Duration::from_secs(2);
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Sends until the queue is finished, over as many connections as it takes.
 pub(super) async fn run(settings: Settings, queue: Arc<Queue>, reporter: Reporter) {
-    let mut pause = FIRST_PAUSE;
-    let mut told = false;
+    let mut retries = Retries::default();
     loop {
         // Once there is no more to come, what waits gets one more connection.
         let last = queue.is_finished();
         let problem = match connect_websocket(&settings.url, &settings.policy, CONNECT).await {
-            Ok(socket) => match serve(socket, &settings, &queue).await {
-                Ended::Finished => return,
-                Ended::Lost { problem, sent } => {
-                    if sent > 0 {
-                        (pause, told) = (FIRST_PAUSE, false);
+            Ok(socket) => {
+                let since = Instant::now();
+                match serve(socket, &settings, &queue).await {
+                    Ended::Finished => return,
+                    Ended::Lost(problem) => {
+                        retries.lasted(since.elapsed());
+                        problem
                     }
-                    problem
                 }
-            },
+            }
             Err(ConnectError::Refused(refused)) => {
                 reporter.note(Level::Warn, format!("live audio is not sent: {refused}"));
                 // What comes is counted as dropped by the queue itself.
@@ -47,14 +47,13 @@ pub(super) async fn run(settings: Settings, queue: Arc<Queue>, reporter: Reporte
         if last {
             return;
         }
-        if !std::mem::replace(&mut told, true) {
-            reporter.note(Level::Warn, format!("live audio: {problem}; trying again"));
+        if let Some(further) = retries.note() {
+            reporter.note(Level::Warn, format!("live audio: {problem}; trying again{further}"));
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(retries.pause()) => {}
             () = queue.finished() => if queue.waiting() == 0 { return },
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -62,34 +61,29 @@ enum Ended {
     /// Everything was sent and the connection closed.
     Finished,
     /// The connection is gone and there is more to send.
-    Lost { problem: String, sent: u64 },
+    Lost(String),
 }
 
 async fn serve(socket: Socket, settings: &Settings, queue: &Queue) -> Ended {
     let (mut sink, mut incoming) = socket.split();
-    let lost = |problem: String, sent| Ended::Lost { problem, sent };
     if let Err(problem) = send(&mut sink, Message::text(wire::ready(settings.bot))).await {
-        return lost(problem, 0);
+        return Ended::Lost(problem);
     }
-    let mut sent = 0;
     loop {
         tokio::select! {
             frame = queue.next() => match frame {
-                Some(frame) => match send(&mut sink, Message::Binary(frame)).await {
-                    Ok(()) => sent += 1,
-                    Err(problem) => {
-                        queue.count_dropped();
-                        return lost(problem, sent);
-                    }
+                Some(frame) => if let Err(problem) = send(&mut sink, Message::Binary(frame)).await {
+                    queue.count_dropped();
+                    return Ended::Lost(problem);
                 },
                 None => break,
             },
             // Answers to pings are sent along by the library; acknowledgements say nothing we need.
             message = incoming.next() => match message {
-                Some(Ok(Message::Close(frame))) => return lost(closed(frame.as_ref()), sent),
+                Some(Ok(Message::Close(frame))) => return Ended::Lost(closed(frame.as_ref())),
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return lost(error.to_string(), sent),
-                None => return lost("the connection ended".to_owned(), sent),
+                Some(Err(error)) => return Ended::Lost(error.to_string()),
+                None => return Ended::Lost("the connection ended".to_owned()),
             },
         }
     }
