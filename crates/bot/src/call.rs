@@ -8,7 +8,7 @@ use muster_session::{EndReason, Timestamp};
 
 use crate::report::Level;
 use crate::room::{Change, Person, Room};
-use crate::watchdog::{CaptureWatch, Finding, Hearing, SILENCE_DBFS};
+use crate::watchdog::{CaptureWatch, Finding, Hearing, PageWatch, SILENCE_DBFS};
 
 /// Why the call is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +47,17 @@ enum Stage {
     Lobby {
         since: Timestamp,
     },
-    InCall {
-        presence: Presence,
-        capture: CaptureWatch,
-    },
+    InCall(Box<InCall>),
+}
+
+/// What is watched in the call.
+#[derive(Clone, Debug)]
+struct InCall {
+    presence: Presence,
+    capture: CaptureWatch,
+    page: PageWatch,
+    /// Since when it is back in the waiting room, if it was sent there.
+    sent_back: Option<Timestamp>,
 }
 
 /// One attempt at one meeting.
@@ -76,10 +83,6 @@ impl Call {
         }
     }
 
-    pub(crate) const fn is_in_call(&self) -> bool {
-        matches!(self.stage, Stage::InCall { .. })
-    }
-
     /// The page is at a step of the way in.
     pub(crate) fn step(&mut self, name: &str) {
         if let Stage::Joining { step } = &mut self.stage {
@@ -87,34 +90,41 @@ impl Call {
         }
     }
 
-    /// Held in a lobby. Sent back there from the call, the bot is still treated as in it: its rules bound the stay.
+    /// Held in a lobby. Sent back there from the call, the bot is still treated as in it, but waits no longer than before.
     pub(crate) fn lobby(&mut self, now: Timestamp) -> Option<Report> {
-        match self.stage {
+        match &mut self.stage {
             Stage::Joining { .. } => {
                 self.stage = Stage::Lobby { since: now };
                 Some(Report::WaitingRoom { at: now })
             }
             Stage::Lobby { .. } => None,
-            Stage::InCall { .. } => Some(Level::Warn.note(now, "the bot was sent back to the waiting room".to_owned())),
+            Stage::InCall(inside) if inside.sent_back.is_some() => None,
+            Stage::InCall(inside) => {
+                inside.sent_back = Some(now);
+                Some(Level::Warn.note(now, "the bot was sent back to the waiting room".to_owned()))
+            }
         }
     }
 
     /// Let in. `None` if that is known.
     pub(crate) fn admitted(&mut self, now: Timestamp) -> Option<Report> {
-        if self.is_in_call() {
-            return None;
+        if let Stage::InCall(inside) = &mut self.stage {
+            inside.sent_back.take()?;
+            inside.presence.resume(now);
+            return Some(Level::Info.note(now, "the bot was let in again".to_owned()));
         }
         let mut presence = Presence::new(now);
         presence.roster(self.room.names(), detection(&self.policy), now);
-        self.stage = Stage::InCall { presence, capture: CaptureWatch::new(self.capture_timeout) };
+        let (capture, page) = (CaptureWatch::new(self.capture_timeout), PageWatch::new(self.capture_timeout));
+        self.stage = Stage::InCall(Box::new(InCall { presence, capture, page, sent_back: None }));
         Some(Report::Admitted { at: now })
     }
 
     /// The others in the call.
     pub(crate) fn roster(&mut self, others: Vec<Person>, now: Timestamp) -> Vec<Report> {
         let changes = self.room.roster(others);
-        if let Stage::InCall { presence, .. } = &mut self.stage {
-            presence.roster(self.room.names(), detection(&self.policy), now);
+        if let Stage::InCall(inside) = &mut self.stage {
+            inside.presence.roster(self.room.names(), detection(&self.policy), now);
         }
         let report = |Change { joined, person: Person { id, name } }| Report::Participant { at: now, joined, id, name };
         changes.into_iter().map(report).collect()
@@ -122,8 +132,8 @@ impl Call {
 
     /// A voice was heard.
     pub(crate) fn heard(&mut self, now: Timestamp) {
-        if let Stage::InCall { presence, .. } = &mut self.stage {
-            presence.heard(now);
+        if let Stage::InCall(inside) = &mut self.stage {
+            inside.presence.heard(now);
         }
     }
 
@@ -140,13 +150,25 @@ impl Call {
                 let late = now.since(*since) >= self.policy.lobby();
                 Due { end: late.then(|| End::plain(EndReason::LobbyTimeout)), ..Due::default() }
             }
-            Stage::InCall { presence, capture } => {
-                if let Some(reason) = self.policy.decide(presence, now) {
-                    return Due { end: Some(End::plain(reason)), ..Due::default() };
-                }
-                judge(capture.observe(hearing, now), now)
-            }
+            Stage::InCall(inside) => inside.tick(&self.policy, hearing, now),
         }
+    }
+}
+
+impl InCall {
+    fn tick(&mut self, policy: &LeavePolicy, hearing: Hearing, now: Timestamp) -> Due {
+        let found = self.page.observe(hearing, now);
+        // Who sees nothing of the call does not know who spoke or left: of the rules only the cap counts then.
+        let is_blind = self.sent_back.is_some() || self.page.is_in_doubt();
+        let reason = policy.decide(&self.presence, now);
+        if let Some(reason) = reason.filter(|reason| !is_blind || *reason == EndReason::MaxDuration) {
+            return Due { end: Some(End::plain(reason)), ..Due::default() };
+        }
+        if let Some(since) = self.sent_back {
+            let late = now.since(since) >= policy.lobby();
+            return Due { end: late.then(|| not_let_in_again(policy.lobby())), ..Due::default() };
+        }
+        judge(if is_blind { found } else { self.capture.observe(hearing, now) }, now)
     }
 }
 
@@ -164,6 +186,14 @@ fn not_joined(timeout: Duration, step: Option<&str>) -> End {
     }
 }
 
+/// Whoever sent it back has removed it from the call: it was let in before, and what it recorded is there.
+fn not_let_in_again(timeout: Duration) -> End {
+    let seconds = timeout.as_secs();
+    let message =
+        format!("A participant sent the bot back to the waiting room, and nobody let it in again within {seconds} s");
+    End::new(EndReason::Kicked, message)
+}
+
 fn judge(finding: Option<Finding>, now: Timestamp) -> Due {
     match finding {
         None => Due::default(),
@@ -172,6 +202,8 @@ fn judge(finding: Option<Finding>, now: Timestamp) -> Due {
             Due { reports: vec![Level::Warn.note(now, text)], repair: true, ..Due::default() }
         }
         Some(Finding::Failed(text)) => Due { end: Some(End::new(EndReason::CaptureFailed, text)), ..Due::default() },
+        // As if it had crashed: another page may hear what this one does not.
+        Some(Finding::Hangs(text)) => Due { end: Some(End::new(EndReason::BotCrashed, text)), ..Due::default() },
     }
 }
 

@@ -8,8 +8,8 @@ mod tests;
 
 use std::time::Duration;
 
-use muster_session::EndReason;
-use muster_session::protocol::{BotSpec, Report};
+use muster_session::protocol::{BotSpec, HealthFigures, Report};
+use muster_session::{EndReason, Timestamp};
 use tokio::io::AsyncRead;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -25,6 +25,8 @@ use stay::Stay;
 
 /// How often deadlines and rules are looked at.
 const TICK: Duration = Duration::from_millis(250);
+/// Between two reports of figures, from the start to the way out: a worker ends a bot that has none for a minute.
+const HEALTH: Duration = Duration::from_secs(5);
 /// For the end of the recording, when the bot leaves by its own decision and nobody's patience is known.
 const OWN_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -76,7 +78,7 @@ pub(crate) async fn attend<O, R, S>(
         Ok(outlets) => outlets,
         Err(end) => return Farewell::new(Exit::own(end), reporter, clock).without_call(),
     };
-    let page = match opening(opener.open(spec, &reporter, clock), &mut call, outside, clock).await {
+    let page = match opening(opener.open(spec, &reporter, clock), &mut call, outside, &reporter, clock).await {
         Ok(page) => page,
         Err(exit) => return Farewell::new(exit, reporter, clock).without_call(),
     };
@@ -94,6 +96,7 @@ async fn opening<P, R, S>(
     open: impl Future<Output = Result<P, End>>,
     call: &mut Call,
     outside: &mut Outside<R, S>,
+    reporter: &Reporter,
     clock: Clock,
 ) -> Result<P, Exit>
 where
@@ -101,17 +104,40 @@ where
     S: Future<Output = ()>,
 {
     let mut open = std::pin::pin!(open);
-    let mut ticks = ticks();
+    let (mut ticks, mut pulse) = (ticks(), Pulse::default());
     loop {
         tokio::select! {
             // Who may not be in the call any more does not even begin.
             biased;
             asked = outside.asked() => return Err(Exit::ordered(asked)),
-            _ = ticks.tick() => if let Some(end) = call.tick(Hearing::default(), clock.now()).end {
-                return Err(Exit::own(end));
-            },
+            _ = ticks.tick() => {
+                let now = clock.now();
+                if pulse.is_due(now) {
+                    reporter.say(Report::Health { at: now, figures: HealthFigures::default() });
+                }
+                if let Some(end) = call.tick(Hearing::default(), now).end {
+                    return Err(Exit::own(end));
+                }
+            }
             opened = &mut open => return opened.map_err(Exit::page),
         }
+    }
+}
+
+/// When figures are to be reported.
+#[derive(Debug, Default)]
+struct Pulse {
+    last: Option<Timestamp>,
+}
+
+impl Pulse {
+    /// Asked regularly: true at first, and then once in [`HEALTH`].
+    fn is_due(&mut self, now: Timestamp) -> bool {
+        let due = self.last.is_none_or(|last| now.since(last) >= HEALTH);
+        if due {
+            self.last = Some(now);
+        }
+        due
     }
 }
 

@@ -1,9 +1,12 @@
 //! The truth about capture: a bot that hears nothing although there is something to hear says so, tries to repair it,
 //! and fails rather than to record silence. Pure.
 
+mod page;
+
 use std::time::Duration;
 
 use muster_session::Timestamp;
+pub(crate) use page::PageWatch;
 
 /// After repair there is this many times the timeout in all before capture has failed.
 const PATIENCE: u32 = 3;
@@ -21,6 +24,8 @@ pub(crate) struct Hearing {
     pub(crate) samples: u64,
     /// Bytes of audio that the page has received so far; unknown where the page does not tell.
     pub(crate) received_bytes: Option<u64>,
+    /// When the page last told of them: once a second while there are connections.
+    pub(crate) received_at: Option<Timestamp>,
     /// The loudest level so far, dB below full scale.
     pub(crate) peak_dbfs: f32,
 }
@@ -34,6 +39,8 @@ pub(crate) enum Finding {
     Note(String),
     /// Give up.
     Failed(String),
+    /// Give up: the page is as good as gone.
+    Hangs(String),
 }
 
 /// Judges [`Hearing`] over time.
@@ -46,7 +53,7 @@ pub(crate) struct CaptureWatch {
     owed_since: Option<Timestamp>,
     /// When bytes last came in.
     bytes_at: Option<Timestamp>,
-    repaired: bool,
+    repaired_at: Option<Timestamp>,
     told_nobody_sends: bool,
     /// Since when samples arrive, all of them silent.
     silent_since: Option<Timestamp>,
@@ -61,7 +68,7 @@ impl CaptureWatch {
             bytes: 0,
             owed_since: None,
             bytes_at: None,
-            repaired: false,
+            repaired_at: None,
             told_nobody_sends: false,
             silent_since: None,
             told_silent: false,
@@ -78,8 +85,11 @@ impl CaptureWatch {
         (self.samples, self.bytes) = (hearing.samples, bytes);
         if samples_came || hearing.others == 0 || hearing.tracks == 0 {
             self.owed_since = None;
-            self.repaired &= !samples_came;
-            return if samples_came { self.judge_level(hearing, now) } else { None };
+            if !samples_came {
+                return None;
+            }
+            self.repaired_at = None;
+            return self.judge_level(hearing, now);
         }
         let since = *self.owed_since.get_or_insert(now);
         let waited = now.since(since);
@@ -96,11 +106,13 @@ impl CaptureWatch {
         if hearing.samples > 0 && !sending {
             return None;
         }
-        if !self.repaired {
-            self.repaired = true;
+        let Some(repaired_at) = self.repaired_at else {
+            self.repaired_at = Some(now);
             return Some(Finding::Repair(format!("no audio captured for {}; attaching again", words(waited, hearing))));
-        }
-        (waited >= self.timeout * PATIENCE)
+        };
+        // Also from there on: after a long silence the first bytes can be counted before the first samples come.
+        let in_vain = now.since(repaired_at) >= self.timeout * (PATIENCE - 1);
+        (in_vain && waited >= self.timeout * PATIENCE)
             .then(|| Finding::Failed(format!("no audio captured for {}, also after repair", words(waited, hearing))))
     }
 
@@ -136,8 +148,14 @@ mod tests {
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
-    const COMPANY: Hearing =
-        Hearing { others: 2, tracks: 1, samples: 0, received_bytes: Some(0), peak_dbfs: f32::NEG_INFINITY };
+    const COMPANY: Hearing = Hearing {
+        others: 2,
+        tracks: 1,
+        samples: 0,
+        received_bytes: Some(0),
+        received_at: None,
+        peak_dbfs: f32::NEG_INFINITY,
+    };
 
     /// What was found in a call of `seconds`, by second.
     fn run(seconds: i64, hearing: impl Fn(i64) -> Hearing) -> Vec<(i64, &'static str)> {
@@ -149,6 +167,7 @@ mod tests {
                 Some(Finding::Note(text)) if text.contains("silent") => found.push((second, "silent")),
                 Some(Finding::Note(_)) => found.push((second, "nobody sends")),
                 Some(Finding::Failed(_)) => found.push((second, "failed")),
+                Some(Finding::Hangs(text)) => panic!("{text}"),
                 None => {}
             }
             if matches!(found.last(), Some((_, "failed"))) {
@@ -195,6 +214,17 @@ mod tests {
             ..COMPANY
         });
         assert_eq!(found, [(41, "nobody sends")], "the figures lag by three seconds");
+    }
+
+    #[test]
+    fn a_word_after_a_long_silence_is_waited_for() {
+        let found = run(700, |s| Hearing {
+            received_bytes: bytes((s - 600).max(0)),
+            samples: u64::try_from((s - 603).max(0)).unwrap(),
+            peak_dbfs: -20.0,
+            ..COMPANY
+        });
+        assert_eq!(found, [(10, "nobody sends"), (601, "repair")], "samples come two seconds after the first bytes");
     }
 
     #[test]

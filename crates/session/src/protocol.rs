@@ -238,7 +238,7 @@ pub enum Report {
         /// The text.
         text: String,
     },
-    /// Sign of life with figures; sent every few seconds.
+    /// Sign of life with figures; sent every five seconds from the start to the way out. A bot that stops saying it hangs.
     Health {
         /// When.
         at: Timestamp,

@@ -130,7 +130,7 @@ reasons! {
     MaxDuration = "max_duration", Stopped, Customer, false, "The configured maximum recording time was reached";
     /// The worker was shut down and its grace period was over.
     WorkerShutdown = "worker_shutdown", Stopped, Us, false, "The worker running the bot was shut down";
-    /// A participant removed the bot.
+    /// A participant removed the bot, or sent it back to the waiting room, where it was left.
     Kicked = "kicked", Kicked, Host, false, "A participant removed the bot from the meeting";
     /// Nobody let the bot in.
     LobbyTimeout = "lobby_timeout", NotAllowed, Host, false, "Nobody let the bot in before the waiting room timeout";
@@ -162,7 +162,7 @@ reasons! {
     NoCapacity = "no_capacity", Failed, Us, false, "No worker had room for the bot in time";
     /// The worker or its bot vanished.
     WorkerLost = "worker_lost", Failed, Us, true, "The worker running the bot was lost";
-    /// The bot's browser or process died.
+    /// The bot's browser or process died or hung, or the page of its meeting did.
     BotCrashed = "bot_crashed", Failed, Us, true, "The bot process ended unexpectedly";
     /// The page played no audio although someone was there to be heard.
     CaptureFailed = "capture_failed", Failed, Us, false, "The bot was in the call but captured no audio";

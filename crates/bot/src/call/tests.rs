@@ -1,7 +1,8 @@
 use super::*;
 use crate::spec_for_tests;
 
-const QUIET: Hearing = Hearing { others: 0, tracks: 0, samples: 0, received_bytes: None, peak_dbfs: f32::NEG_INFINITY };
+const QUIET: Hearing =
+    Hearing { others: 0, tracks: 0, samples: 0, received_bytes: None, received_at: None, peak_dbfs: f32::NEG_INFINITY };
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1_000)
@@ -50,10 +51,77 @@ fn admission_is_reported_once_and_starts_the_rules() {
     call.lobby(at(1));
     assert_eq!(call.admitted(at(10)), Some(Report::Admitted { at: at(10) }));
     assert_eq!(call.admitted(at(11)), None);
-    assert!(matches!(call.lobby(at(12)), Some(Report::Note { .. })), "sent back, and said so");
-    assert!(call.is_in_call());
     assert_eq!(end(&mut call, 609), None);
     assert_eq!(end(&mut call, 610), Some(EndReason::NoOneJoined));
+}
+
+/// In a call with Ada, who spoke at once.
+fn in_call_with_ada() -> Call {
+    let mut call = call();
+    call.admitted(at(0));
+    call.roster(people(&["Ada"]), at(0));
+    call.heard(at(0));
+    call
+}
+
+#[test]
+fn who_is_sent_back_and_not_let_in_again_was_removed_and_did_not_hear_silence() {
+    let mut call = in_call_with_ada();
+    assert!(matches!(call.lobby(at(50)), Some(Report::Note { .. })), "sent back, and said so");
+    assert_eq!(call.lobby(at(51)), None, "once");
+    // The waiting room shows nobody.
+    call.roster(vec![], at(52));
+    assert_eq!(call.tick(QUIET, at(169)), Due::default(), "100 s of silence are over");
+    let due = call.tick(QUIET, at(170)).end.unwrap();
+    assert_eq!(due.reason, EndReason::Kicked);
+    assert!(due.message.contains("back to the waiting room") && due.message.contains("120 s"), "{}", due.message);
+}
+
+#[test]
+fn who_is_let_in_again_has_the_time_of_the_rules_anew() {
+    let mut call = in_call_with_ada();
+    call.lobby(at(50));
+    call.roster(vec![], at(51));
+    assert!(matches!(call.admitted(at(160)), Some(Report::Note { .. })));
+    assert_eq!(call.admitted(at(161)), None);
+    assert_eq!(end(&mut call, 259), None);
+    assert_eq!(end(&mut call, 260), Some(EndReason::Silence), "nobody spoke for 100 s since");
+    call.heard(at(260));
+    call.roster(people(&["Ada"]), at(261));
+    assert!(call.lobby(at(300)).is_some(), "sent back again");
+    assert_eq!(end(&mut call, 419), None);
+    assert_eq!(end(&mut call, 420), Some(EndReason::Kicked));
+}
+
+#[test]
+fn the_cap_holds_in_the_waiting_room_too() {
+    let mut call = in_call_with_ada();
+    call.lobby(at(14_390));
+    assert_eq!(end(&mut call, 14_400), Some(EndReason::MaxDuration));
+}
+
+#[test]
+fn a_page_that_hangs_is_a_crash_and_neither_silence_nor_an_empty_room() {
+    for others in [&["Ada"][..], &[]] {
+        let mut call = in_call_with_ada();
+        // Everything was said long ago when the page begins to hang.
+        let told = |second: i64| Hearing { received_bytes: Some(1), received_at: Some(at(second)), ..QUIET };
+        call.room.track_started(1, Some("Ada".into()));
+        call.roster(people(others), at(0));
+        call.policy.everyone_left_timeout = 100;
+        for second in 0..=97 {
+            assert_eq!(call.tick(told(second), at(second)).end, None);
+        }
+        let mut repaired = false;
+        let end = (98..400).find_map(|second| {
+            let due = call.tick(told(97), at(second));
+            repaired |= due.repair;
+            due.end
+        });
+        let end = end.unwrap();
+        assert_eq!((end.reason, repaired), (EndReason::BotCrashed, true));
+        assert!(end.message.contains("hangs"), "{}", end.message);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::io::AsyncRead;
 
 use super::farewell::Farewell;
-use super::{Exit, page_gone, ticks};
+use super::{Exit, Pulse, page_gone, ticks};
 use crate::call::{Call, Due, End};
 use crate::clock::Clock;
 use crate::media::{Media, Outlets};
@@ -19,8 +19,6 @@ use crate::report::{Level, Reporter};
 use crate::room::Person;
 use crate::watchdog::Hearing;
 
-/// Between two reports of figures.
-const HEALTH: Duration = Duration::from_secs(5);
 /// Attaching again is a few lines in the page; one that does not answer is not waited for while audio may come.
 const REATTACH: Duration = Duration::from_secs(3);
 /// Audio goes this far behind by a stall before frames are given out without what may still come from the page.
@@ -42,8 +40,9 @@ pub(super) struct Stay<'a, P> {
     outlets: Option<Outlets>,
     /// ... and from then on.
     media: Option<Media>,
-    received_bytes: Option<u64>,
-    health_at: Timestamp,
+    /// What the page last told of its audio, and when.
+    received: Option<(u64, Timestamp)>,
+    pulse: Pulse,
     reporter: Reporter,
     clock: Clock,
 }
@@ -57,9 +56,8 @@ impl<'a, P: Page> Stay<'a, P> {
         reporter: Reporter,
         clock: Clock,
     ) -> Self {
-        let health_at = clock.now();
-        let (outlets, media, received_bytes) = (Some(outlets), None, None);
-        Self { spec, page, call, outlets, media, received_bytes, health_at, reporter, clock }
+        let (outlets, media, received) = (Some(outlets), None, None);
+        Self { spec, page, call, outlets, media, received, pulse: Pulse::default(), reporter, clock }
     }
 
     /// Acts until there is a reason to go.
@@ -122,7 +120,7 @@ impl<'a, P: Page> Stay<'a, P> {
                     media.audio(track, at_us, &pcm, self.clock.now_us());
                 }
             }
-            PageEvent::Received { bytes } => self.received_bytes = Some(bytes),
+            PageEvent::Received { bytes } => self.received = Some((bytes, now)),
             PageEvent::Note { text } => self.reporter.note(Level::Info, text),
         }
         None
@@ -192,8 +190,7 @@ impl<'a, P: Page> Stay<'a, P> {
         if self.media.as_ref().is_some_and(|media| now_us.saturating_sub(media.due_us()) > STALL_US) {
             self.advance();
         }
-        if now.since(self.health_at) >= HEALTH {
-            self.health_at = now;
+        if self.pulse.is_due(now) {
             let tracks = self.call.room.tracks();
             let figures = self.media.as_mut().map_or_else(HealthFigures::default, |media| media.figures(tracks));
             self.reporter.say(Report::Health { at: now, figures });
@@ -216,7 +213,8 @@ impl<'a, P: Page> Stay<'a, P> {
 
     fn hearing(&self) -> Hearing {
         let hearing = self.media.as_ref().map_or_else(Hearing::default, Media::hearing);
-        Hearing { received_bytes: self.received_bytes, ..hearing }
+        let (received_bytes, received_at) = self.received.unzip();
+        Hearing { received_bytes, received_at, ..hearing }
     }
 
     /// Leaves the call, stores everything and says the last word. Everything in it is bounded.

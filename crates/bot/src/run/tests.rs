@@ -1,3 +1,5 @@
+mod health;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
