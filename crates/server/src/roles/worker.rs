@@ -13,6 +13,7 @@ mod drain;
 mod leases;
 mod measure;
 pub mod protection;
+mod pulse;
 mod registry;
 mod room;
 mod spec;

@@ -7,6 +7,7 @@ use muster_store::{LogEntry, StoreError};
 use serde_json::json;
 
 use super::leases::{Holding, Order, Word};
+use super::pulse::{Pulse, SILENCE};
 use super::room::{Eviction, Seat};
 use super::spec::spec;
 use super::{Bot, STORE_RETRY, Worker, WorkerSetup};
@@ -37,8 +38,17 @@ pub(super) async fn bot(worker: &Worker, mut holding: Holding, mut seat: Seat, s
     }
     let told_of_people = !session.media.participants.is_empty();
     let mut attendant = Attendant { backend, bot, fencing, lines: 0, told_of_people, admitted: false };
-    let mut line =
-        Line { setup, bot, handle, holding: &mut holding, seat: &mut seat, asked: Order::Stay, evicted: None };
+    let mut line = Line {
+        setup,
+        bot,
+        handle,
+        holding: &mut holding,
+        seat: &mut seat,
+        asked: Order::Stay,
+        evicted: None,
+        pulse: Pulse::new(),
+        hangs: false,
+    };
     let exit = attendant.follow(&mut line).await;
     tracing::info!(%bot, exit, "bot process ended");
     if line.asked == Order::Lost {
@@ -85,6 +95,9 @@ struct Line<'a> {
     asked: Order,
     /// Why it had to be gone at once.
     evicted: Option<Eviction>,
+    pulse: Pulse,
+    /// It said nothing for so long that it was ended.
+    hangs: bool,
 }
 
 impl Line<'_> {
@@ -109,7 +122,16 @@ impl Line<'_> {
                 biased;
                 why = self.seat.evicted(), if self.evicted.is_none() => self.evict(why).await,
                 word = self.holding.hear(), if self.asked < Order::Lost => self.pass_on(word).await,
-                report = self.handle.next_report() => return report,
+                report = self.handle.next_report() => {
+                    report.iter().for_each(|report| self.pulse.heard(report));
+                    return report;
+                }
+                // One that was asked to leave is ended with its grace.
+                () = self.pulse.stopped(), if self.asked == Order::Stay && !self.hangs => {
+                    tracing::warn!(bot = %self.bot, silence = ?SILENCE, "the bot hangs; ending it");
+                    self.hangs = true;
+                    self.handle.kill().await;
+                }
             }
         }
     }
@@ -156,6 +178,11 @@ impl Line<'_> {
                 let message =
                     "The machine, or what the worker may have of it, ran out of memory, and the kernel ended this bot";
                 (EndReason::HostOutOfMemory, message.to_owned())
+            }
+            None if self.hangs => {
+                let message =
+                    format!("the bot process hung: it said nothing for {} s, and was ended", SILENCE.as_secs());
+                (EndReason::BotCrashed, message)
             }
             None if self.asked == Order::GoingDown => {
                 (EndReason::WorkerShutdown, EndReason::WorkerShutdown.message().to_owned())

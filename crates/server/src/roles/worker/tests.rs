@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use muster_queue::{JobQueue, MemoryQueue};
 use muster_session::job::Job;
-use muster_session::protocol::BotSpec;
-use muster_session::{BotId, Input, Session, State, Timestamp};
+use muster_session::protocol::{BotSpec, Command, HealthFigures, Report};
+use muster_session::{BotId, EndReason, Input, Session, State, Timestamp};
 use muster_store::memory::MemoryStore;
 use muster_store::{Commit, CreateGuard};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::leases::{Order, Word};
 use super::*;
@@ -190,4 +190,84 @@ async fn after_a_signal_calls_have_the_time_that_is_left_after_one() {
         let went_on = call_goes_on(stop, drain, signal_after).await;
         assert_eq!(went_on.as_secs(), wanted.as_secs(), "{name}");
     }
+}
+
+/// Bots that say how they are a hundred times, and then, if at all, something else.
+#[derive(Debug)]
+struct Fading(Option<Report>);
+
+#[derive(Debug)]
+struct Faded {
+    reports: mpsc::UnboundedReceiver<Report>,
+    /// Kept open as long as the process would live.
+    life: Option<mpsc::UnboundedSender<Report>>,
+}
+
+const WELL: Duration = Duration::from_secs(500);
+
+#[async_trait]
+impl Bots for Fading {
+    async fn launch(&self, _: &BotSpec) -> Result<Box<dyn Bot>, String> {
+        let (life, reports) = mpsc::unbounded_channel();
+        let (say, last) = (life.clone(), self.0.clone());
+        tokio::spawn(async move {
+            let at = Timestamp::from_millis(1_800_000_000_000);
+            let mut every = tokio::time::interval(WELL / 100);
+            let _ = say.send(Report::Joining { at, simulated: false });
+            for _ in 0..=100 {
+                every.tick().await;
+                let _ = say.send(Report::Health { at, figures: HealthFigures::default() });
+            }
+            let _ = last.map(|last| say.send(last));
+        });
+        Ok(Box::new(Faded { reports, life: Some(life) }))
+    }
+}
+
+#[async_trait]
+impl Bot for Faded {
+    async fn next_report(&mut self) -> Option<Report> {
+        self.reports.recv().await
+    }
+
+    fn command(&self, _: Command) {}
+
+    async fn begin_stop(&mut self, _: Command, _: Duration) {}
+
+    async fn kill(&mut self) {
+        self.life = None;
+    }
+
+    async fn wait(&mut self) -> String {
+        "the end of the script".to_owned()
+    }
+}
+
+/// A bot that hangs neither keeps its place for hours nor ends as if it had been wished for.
+#[tokio::test(start_paused = true)]
+async fn a_bot_that_says_nothing_any_more_is_ended_and_another_one_sent() {
+    let worker = worker(Arc::new(Fading(None)), |_| {});
+    let session = acquired(&worker).await;
+    let (bot, began) = (session.id, Instant::now());
+    tokio::select! {
+        () = attend(&worker, session) => {}
+        // Its lease is renewed all the while.
+        () = worker.leases.clone().keep(worker.backend.clone(), worker.setup.config.heartbeat) => {}
+    }
+    assert_eq!(began.elapsed().as_secs(), (WELL + pulse::SILENCE).as_secs(), "not as long as it says how it is");
+    let session = worker.backend.store.get(bot).await.unwrap().unwrap();
+    assert_eq!((session.state, session.attempt), (State::Queued, 1));
+    let retry = session.timeline.iter().find(|entry| entry.name == "Retry").unwrap();
+    assert!(retry.message.contains("bot_crashed") && retry.message.contains("said nothing for 60 s"), "{retry:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bot_on_its_way_out_has_a_time_of_its_own_for_that() {
+    let (at, reason) = (Timestamp::from_millis(1_800_000_000_000), EndReason::HostEnded);
+    let leaving = Report::Leaving { at, reason, message: String::new() };
+    let worker = worker(Arc::new(Fading(Some(leaving))), |_| {});
+    let session = acquired(&worker).await;
+    let began = Instant::now();
+    let attended = tokio::time::timeout(WELL + 3 * pulse::SILENCE, attend(&worker, session)).await;
+    assert!(attended.is_err(), "it ended after {:?}", began.elapsed());
 }
