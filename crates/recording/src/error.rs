@@ -42,3 +42,21 @@ pub enum Error {
     #[error("stored manifest: {0}")]
     Manifest(#[source] serde_json::Error),
 }
+
+impl Error {
+    /// True when another try later can help, however much later: the storage is at fault, and not what it holds.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Storage(error) => crate::storage::is_transient(error),
+            Self::Empty
+            | Self::Corrupt { .. }
+            | Self::NotFinalised
+            | Self::Url { .. }
+            | Self::Directory { .. }
+            | Self::Audio(_)
+            | Self::Notes(_)
+            | Self::Manifest(_) => false,
+        }
+    }
+}

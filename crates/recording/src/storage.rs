@@ -51,6 +51,14 @@ fn open_s3(url: &Url, environment: impl IntoIterator<Item = (String, String)>) -
     Ok(if prefix.as_ref().is_empty() { Arc::from(store) } else { Arc::new(PrefixStore::new(store, prefix)) })
 }
 
+/// True if what is stored may be had later as it is: the storage is out of reach, full, or refuses whoever asks. What it does not
+/// have, or cannot do, is not mended by waiting.
+#[must_use]
+pub fn is_transient(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    matches!(error, E::Generic { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. })
+}
+
 fn refused(url: &Url) -> Error {
     let mut url = url.clone();
     let _ = url.set_password(None);
@@ -91,6 +99,18 @@ mod tests {
         assert!(shown.contains("some/prefix") && shown.contains("127.0.0.1:9000"), "{shown}");
         assert!(!shown.contains("secret\""), "{shown}");
         open_with(&Url::parse("s3://bucket").unwrap(), []).unwrap();
+    }
+
+    #[test]
+    fn what_the_storage_does_not_have_is_not_waited_for() {
+        use object_store::Error as E;
+        let why = || "why".into();
+        let path = || "a/b".to_owned();
+        assert!(is_transient(&E::Generic { store: "file", source: why() }), "no space left");
+        assert!(is_transient(&E::PermissionDenied { path: path(), source: why() }));
+        assert!(is_transient(&E::Unauthenticated { path: path(), source: why() }));
+        assert!(!is_transient(&E::NotFound { path: path(), source: why() }));
+        assert!(!is_transient(&E::NotSupported { source: why() }));
     }
 
     #[test]

@@ -467,8 +467,9 @@ impl Session {
 }
 
 impl TranscriptRecord {
-    /// When it has been made for too long; `None` once it is settled.
-    fn deadline(&self) -> Option<Timestamp> {
+    /// When it has been made for too long; `None` once it is settled. The one of the create request has the session's.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
         (self.status == TranscriptStatus::Processing).then(|| self.created_at + PROCESS_WAIT)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use async_trait::async_trait;
 use muster_queue::{JobDelivery, QueueError};
+use muster_session::Timestamp;
 use muster_session::job::{Job, Topic};
 use muster_store::StoreError;
 use tokio::sync::Semaphore;
@@ -76,6 +77,15 @@ pub(super) async fn run<W: Work>(backend: Backend, work: W, shutdown: Shutdown) 
     }
     while jobs.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Has a job come again after about `pause`, at most twice that: as a message of its own, so it is no failed try of this one.
+/// However many ask for it, it comes once: the key is `name` and the moment.
+pub(super) async fn come_back(backend: &Backend, job: &Job, name: &str, pause: Duration) -> Result<(), QueueError> {
+    let step = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX).max(1);
+    let now = backend.clock.now();
+    let at = Timestamp::from_millis(((now + pause).as_millis() / step).saturating_add(1).saturating_mul(step));
+    backend.queue.send(job, at.since(now), Some(format!("{name}@{}", at.as_millis()))).await
 }
 
 /// Does one job while keeping its message, then settles the message.

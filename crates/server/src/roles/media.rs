@@ -3,6 +3,7 @@
 //! The work is idempotent and its results are committed one artifact at a time, so a process that dies here only makes
 //! the queue hand the job to another.
 
+mod patience;
 mod transcribe;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use muster_recording::Finalised;
+use muster_recording::{Finalised, Manifest};
 use muster_session::job::{Job, Topic};
 use muster_session::{
     ArtifactKind, ArtifactState, BotId, Input, Session, State, TranscriptId, TranscriptRecord, TranscriptStatus,
@@ -22,6 +23,7 @@ use super::{ApplyError, Backend};
 use crate::engines::Engines;
 use crate::recordings;
 use crate::supervise::Shutdown;
+use patience::{Patience, Verdict};
 use transcribe::TranscribeError;
 
 /// How often a job under way is asked whether anybody still waits for it.
@@ -65,7 +67,8 @@ impl Work for MediaSetup {
     }
 }
 
-/// The work of one job. `last` turns failures of the work itself into settled, failed artifacts.
+/// The work of one job. `last` turns failures of the work itself into settled, failed artifacts. A job that cannot be done
+/// because the storage or a recogniser is away is asked for again, for as long as somebody waits for it.
 pub async fn step(backend: &Backend, setup: &MediaSetup, job: &Job, last: bool) -> anyhow::Result<()> {
     let Some(session) = backend.store.get(job.bot()).await.context("reading the session")? else { return Ok(()) };
     if !wanted(&session, job) {
@@ -73,11 +76,11 @@ pub async fn step(backend: &Backend, setup: &MediaSetup, job: &Job, last: bool) 
     }
     let work = async {
         match job {
-            Job::Process { bot } => process(backend, setup, *bot, session.clone(), last).await,
+            Job::Process { .. } => process(backend, setup, job, session.clone(), last).await,
             Job::Transcribe { transcript, .. } => {
-                transcribe_again(backend, setup, session.clone(), *transcript, last).await
+                transcribe_again(backend, setup, job, session.clone(), *transcript, last).await
             }
-            _ => Ok(()),
+            _ => Ok(None),
         }
     };
     let result = tokio::select! {
@@ -85,11 +88,24 @@ pub async fn step(backend: &Backend, setup: &MediaSetup, job: &Job, last: bool) 
         result = work => result,
         () = unwanted(backend, job) => {
             tracing::info!(bot = %session.id, "nobody waits for a media job any more; it is stopped");
-            Ok(())
+            Ok(None)
         }
+    };
+    let result = match result {
+        Ok(Some(pause)) => come_back(backend, job, pause).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
     };
     sweep(backend, setup, &session, job).await;
     result
+}
+
+async fn come_back(backend: &Backend, job: &Job, pause: Duration) -> anyhow::Result<()> {
+    let name = match job {
+        Job::Transcribe { transcript, .. } => format!("transcribe:{transcript}"),
+        _ => format!("process:{}", job.bot()),
+    };
+    jobs::come_back(backend, job, &name, pause).await.context("asking for another try")
 }
 
 /// True while the session waits for the work of a job.
@@ -131,32 +147,36 @@ async fn sweep(backend: &Backend, setup: &MediaSetup, before: &Session, job: &Jo
     }
 }
 
+/// Answers after which pause it is to be tried again, if what it needs is away.
 async fn process(
     backend: &Backend,
     setup: &MediaSetup,
-    bot: BotId,
+    job: &Job,
     session: Session,
     last: bool,
-) -> anyhow::Result<()> {
-    let prefix = recordings::prefix(&session.tenant, bot);
-    let finalised = match muster_recording::finalise(&setup.storage, &prefix).await {
-        Ok(finalised) => Some(finalised),
-        Err(muster_recording::Error::Empty) => None,
-        Err(error) if last => {
-            let state = ArtifactState::Failed { message: format!("the recording could not be finalised: {error}") };
-            for kind in [ArtifactKind::Manifest, ArtifactKind::Audio, ArtifactKind::Transcript] {
-                put(backend, bot, kind, state.clone()).await?;
+) -> anyhow::Result<Option<Duration>> {
+    let bot = session.id;
+    let patience = Patience::of(&session, job);
+    let made = match recording(setup, &session).await {
+        Ok(manifest) => Ok(manifest),
+        Err(muster_recording::Error::Empty) => Err("nothing was recorded".to_owned()),
+        Err(error) => match patience.verdict(error.is_transient(), last, backend.clock.now()) {
+            Verdict::Wait(pause) => {
+                tracing::warn!(%bot, %error, "a recording cannot be finalised yet; trying again");
+                return Ok(Some(pause));
             }
-            return Ok(());
-        }
-        Err(error) => return Err(error).context("finalising the recording"),
+            Verdict::Again => return Err(error).context("finalising the recording"),
+            Verdict::GiveUp => Err(format!("the recording could not be finalised: {error}")),
+        },
     };
-    let Some(Finalised { manifest, .. }) = finalised else {
-        let state = ArtifactState::Failed { message: "nothing was recorded".to_owned() };
-        for kind in [ArtifactKind::Manifest, ArtifactKind::Audio, ArtifactKind::Transcript] {
-            put(backend, bot, kind, state.clone()).await?;
+    let manifest = match made {
+        Ok(manifest) => manifest,
+        Err(message) => {
+            for kind in [ArtifactKind::Manifest, ArtifactKind::Audio, ArtifactKind::Transcript] {
+                put(backend, bot, kind, ArtifactState::Failed { message: message.clone() }).await?;
+            }
+            return Ok(None);
         }
-        return Ok(());
     };
     put(backend, bot, ArtifactKind::Manifest, ArtifactState::Ready).await?;
     put(backend, bot, ArtifactKind::Audio, ArtifactState::Ready).await?;
@@ -164,12 +184,29 @@ async fn process(
     if let Some(record) = own {
         let state = match transcribe::make(setup, &session, &record, &manifest).await {
             Ok(()) => ArtifactState::Ready,
-            Err(error) if last || error.is_final() => ArtifactState::Failed { message: error.to_string() },
-            Err(error) => return Err(error).context("transcribing"),
+            Err(error) => match patience.verdict(error.is_transient(), last || error.is_final(), backend.clock.now()) {
+                Verdict::Wait(pause) => {
+                    tracing::warn!(%bot, %error, "a transcript cannot be made yet; trying again");
+                    return Ok(Some(pause));
+                }
+                Verdict::Again => return Err(error).context("transcribing"),
+                Verdict::GiveUp => ArtifactState::Failed { message: error.to_string() },
+            },
         };
         put(backend, bot, ArtifactKind::Transcript, state).await?;
     }
-    Ok(())
+    Ok(None)
+}
+
+/// The recording as one, made unless it was: a transcript may be waited for long after, and a call is long.
+async fn recording(setup: &MediaSetup, session: &Session) -> Result<Manifest, muster_recording::Error> {
+    let prefix = recordings::prefix(&session.tenant, session.id);
+    let ready = |kind| session.artifacts.iter().any(|a| a.kind == kind && a.state == ArtifactState::Ready);
+    if ready(ArtifactKind::Manifest) && ready(ArtifactKind::Audio) {
+        return muster_recording::load_manifest(&setup.storage, &prefix).await;
+    }
+    let Finalised { manifest, .. } = muster_recording::finalise(&setup.storage, &prefix).await?;
+    Ok(manifest)
 }
 
 /// Settles one artifact. One that is settled already, or not owed, stays as it is.
@@ -180,15 +217,18 @@ async fn put(backend: &Backend, bot: BotId, kind: ArtifactKind, state: ArtifactS
     }
 }
 
+/// Answers after which pause it is to be tried again, if what it needs is away.
 async fn transcribe_again(
     backend: &Backend,
     setup: &MediaSetup,
+    job: &Job,
     session: Session,
     id: TranscriptId,
     last: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Duration>> {
     let wanted = |t: &&TranscriptRecord| t.id == id && t.status == TranscriptStatus::Processing;
-    let Some(record) = session.transcripts.iter().find(wanted).cloned() else { return Ok(()) };
+    let Some(record) = session.transcripts.iter().find(wanted).cloned() else { return Ok(None) };
+    let patience = Patience::of(&session, job);
     let prefix = recordings::prefix(&session.tenant, session.id);
     let made = match muster_recording::load_manifest(&setup.storage, &prefix).await {
         Ok(manifest) => transcribe::make(setup, &session, &record, &manifest).await,
@@ -196,11 +236,17 @@ async fn transcribe_again(
     };
     let result = match made {
         Ok(()) => Ok(()),
-        Err(error) if last || error.is_final() => Err(error.to_string()),
-        Err(error) => return Err(error).context("transcribing"),
+        Err(error) => match patience.verdict(error.is_transient(), last || error.is_final(), backend.clock.now()) {
+            Verdict::Wait(pause) => {
+                tracing::warn!(bot = %session.id, transcript = %id, %error, "a transcript cannot be made yet; trying again");
+                return Ok(Some(pause));
+            }
+            Verdict::Again => return Err(error).context("transcribing"),
+            Verdict::GiveUp => Err(error.to_string()),
+        },
     };
     match backend.apply(session.id, Input::SettleTranscript { id, result }).await {
-        Ok(_) | Err(ApplyError::Rejected(_) | ApplyError::Missing) => Ok(()),
+        Ok(_) | Err(ApplyError::Rejected(_) | ApplyError::Missing) => Ok(None),
         Err(error) => Err(error).context("settling a transcript"),
     }
 }

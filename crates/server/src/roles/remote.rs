@@ -15,7 +15,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use muster_hooks::guard::Policy;
 use muster_session::job::{Job, Topic};
-use muster_session::{BotId, Input, Session, State, Timestamp};
+use muster_session::{BotId, Input, Session, State};
 use object_store::ObjectStore;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -223,13 +223,9 @@ impl RemoteSetup {
         }
     }
 
-    /// One look at a time, however many asked for one: the key is that of the moment.
     async fn come_back(&self, backend: &Backend, bot: BotId, pause: Duration) -> anyhow::Result<()> {
-        let step = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX).max(1);
-        let now = backend.clock.now();
-        let at = Timestamp::from_millis(((now + pause).as_millis() / step).saturating_add(1).saturating_mul(step));
-        let key = format!("tend:{bot}@{}", at.as_millis());
-        backend.queue.send(&Job::Tend { bot }, at.since(now), Some(key)).await.context("asking for another look")
+        let name = format!("tend:{bot}");
+        jobs::come_back(backend, &Job::Tend { bot }, &name, pause).await.context("asking for another look")
     }
 }
 

@@ -46,6 +46,16 @@ impl TranscribeError {
             Self::Recording(_) | Self::Store(_) => false,
         }
     }
+
+    /// True when the storage or the recogniser is away, and it is worth to wait for it.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Speech(error) => error.is_transient(),
+            Self::Recording(error) => error.is_transient(),
+            Self::Store(error) => muster_recording::storage::is_transient(error),
+            Self::NoSpeech { .. } | Self::NoWords | Self::Incomplete(_) | Self::NotRecorded(_) => false,
+        }
+    }
 }
 
 /// Makes a transcript of a finalised recording and stores its two forms.

@@ -20,4 +20,5 @@ mod scaling;
 mod scheduled;
 mod transcribing;
 mod transcripts;
+mod waiting;
 mod webhooks;

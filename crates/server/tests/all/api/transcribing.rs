@@ -36,17 +36,17 @@ fn streaming() -> Value {
     json!({"recording_config": {"transcript": {"provider": {"deepgram_streaming": {}}}}})
 }
 
-fn setup(storage: Arc<dyn ObjectStore>, config: &str) -> MediaSetup {
+pub(super) fn setup(storage: Arc<dyn ObjectStore>, config: &str) -> MediaSetup {
     let sources = Sources { file: Some(("muster.toml".into(), config.to_owned())), ..Sources::default() };
     let engines = Engines::new(Config::load(&sources).unwrap().transcription);
     MediaSetup { storage, engines: Arc::new(engines), concurrency: 1 }
 }
 
 /// Nothing listens there: whoever asks it fails.
-const DEAF: &str = "[transcription.deepgram]\nurl = \"http://127.0.0.1:9\"\napi_key = \"k\"";
+pub(super) const DEAF: &str = "[transcription.deepgram]\nurl = \"http://127.0.0.1:9\"\napi_key = \"k\"";
 
 /// A recorder of the bot's call, `ms` milliseconds of which somebody speaks if there are any tracks.
-fn writer(api: &Api, bot: BotId) -> Writer {
+pub(super) fn writer(api: &Api, bot: BotId) -> Writer {
     let layout = Layout {
         prefix: Path::from(format!("recordings/first/{bot}")),
         attempt: 1,
@@ -57,7 +57,7 @@ fn writer(api: &Api, bot: BotId) -> Writer {
     Writer::open(Arc::clone(&api.state.storage), layout)
 }
 
-fn feed(writer: &mut Writer, ms: u32, people: &[(TrackId, Vec<i16>)]) {
+pub(super) fn feed(writer: &mut Writer, ms: u32, people: &[(TrackId, Vec<i16>)]) {
     let silence = [0_i16; FRAME];
     for index in 0..(ms / 20) as usize {
         let part = |pcm: &'_ Vec<i16>| index * FRAME + FRAME <= pcm.len();
@@ -71,7 +71,7 @@ fn feed(writer: &mut Writer, ms: u32, people: &[(TrackId, Vec<i16>)]) {
 }
 
 /// A voice for this long, after silence.
-fn voice(silent_ms: u32, ms: u32) -> Vec<i16> {
+pub(super) fn voice(silent_ms: u32, ms: u32) -> Vec<i16> {
     [tone::silence(silent_ms, 48_000), tone::sine(440.0, ms, 0.4, 48_000)].concat()
 }
 
@@ -271,7 +271,7 @@ struct Counted {
 
 /// Files that were read and are not recognised yet, and the most there ever were.
 #[derive(Debug, Default)]
-struct Open {
+pub(super) struct Open {
     files: AtomicUsize,
     most: AtomicUsize,
     heard: AtomicUsize,
@@ -321,7 +321,7 @@ impl ObjectStore for Counted {
 }
 
 /// A fake of an OpenAI-compatible server: it hears one word in everything.
-async fn fake_openai(open: Arc<Open>) -> String {
+pub(super) async fn fake_openai(open: Arc<Open>) -> String {
     let hear = move |_: Bytes| {
         let open = Arc::clone(&open);
         async move {
