@@ -29,6 +29,6 @@ pub use record::{
     Artifact, ArtifactKind, ArtifactState, End, Lease, MediaPlan, Meeting, NewSession, ParticipantHook, Session,
     TimelineEntry, TranscriptPlan, TranscriptRecord, TranscriptStatus,
 };
-pub use remote::{Observation, Remote};
+pub use remote::{Looked, Observation, Remote, Unheard};
 pub use state::State;
 pub use time::Timestamp;

@@ -11,7 +11,7 @@ use crate::event::{Draft, Event};
 use crate::job::Job;
 use crate::protocol::Report;
 use crate::{
-    ArtifactKind, ArtifactState, EndReason, NewSession, Observation, Session, State, TimelineEntry, Timestamp,
+    ArtifactKind, ArtifactState, EndReason, Looked, NewSession, Observation, Session, State, TimelineEntry, Timestamp,
     TranscriptId, TranscriptPlan, TranscriptRecord, TranscriptStatus, WorkerId,
 };
 
@@ -137,6 +137,8 @@ pub enum Input {
         /// When that was, by the clock there.
         at: Timestamp,
     },
+    /// What else came of a look at it.
+    RemoteLooked(Looked),
     /// The media was deleted.
     MediaDeleted {
         /// Objects removed.
@@ -290,6 +292,7 @@ impl Session {
                 self.require(self.remote.is_some() && self.state.is_live(), "remote_ended")?;
                 self.remote_ended(admitted, (reason, message), &mut out, at.min(now), now);
             }
+            Input::RemoteLooked(looked) => self.remote_looked(looked, &mut out, now)?,
             Input::MediaDeleted { objects } => {
                 self.require(self.state == State::Done, "media_deleted")?;
                 self.give_up_transcripts("the recording was deleted", |_| true, &mut out, now)?;
@@ -420,6 +423,9 @@ impl Session {
 
     fn overdue(&mut self, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
         self.require(self.deadline().is_some_and(|deadline| deadline <= now), "deadline_passed")?;
+        if self.overdue_elsewhere(out, now) {
+            return Ok(());
+        }
         // Its worker may hold it yet, and the bot is out of the call when it does not any more.
         let gone = self.lease_until().unwrap_or(now);
         match self.state {
@@ -430,12 +436,6 @@ impl Session {
                         self.settle(artifact.kind, ArtifactState::Failed { message }, out, now)?;
                     }
                 }
-            }
-            State::Queued | State::Joining if self.remote.is_some() => {
-                self.give_up_remote(EndReason::RemoteFailed.message().to_owned(), out, now);
-            }
-            state if state.is_live() && self.is_theirs() => {
-                self.give_up_remote(EndReason::RemoteFailed.message().to_owned(), out, now);
             }
             State::Queued => {
                 let reason = EndReason::NoCapacity;

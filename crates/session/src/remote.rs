@@ -24,6 +24,29 @@ pub struct Remote {
     /// It was said that nothing more will come.
     #[serde(default)]
     pub done: bool,
+    /// It was looked at in vain since it was last heard of.
+    #[serde(default)]
+    pub unheard: Option<Unheard>,
+}
+
+/// Looks in vain at a bot that we sent elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Unheard {
+    /// So often the service refused to say how it fares.
+    pub refusals: u32,
+    /// When it first did.
+    pub refused_since: Option<Timestamp>,
+}
+
+/// What came of a look at a bot that we sent elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Looked {
+    /// The service said how it fares.
+    Heard,
+    /// The service is away, or in trouble.
+    Away,
+    /// The service does not know it (any more), or not us; in its words.
+    Refused(String),
 }
 
 impl Remote {
@@ -37,7 +60,7 @@ impl Remote {
     #[must_use]
     pub fn theirs(source: impl Into<String>, bot: Option<String>) -> Self {
         let source = source.into();
-        Self { source, bot, ours: false, seen_at: None, settled: Vec::new(), done: false }
+        Self { source, bot, ours: false, seen_at: None, settled: Vec::new(), done: false, unheard: None }
     }
 }
 

@@ -6,6 +6,8 @@
 mod client;
 mod fetch;
 mod look;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,7 +8,8 @@ use super::{Outcome, Rejected};
 use crate::job::Job;
 use crate::retry::MAX_ATTEMPTS;
 use crate::{
-    Artifact, ArtifactKind, ArtifactState, End, EndReason, Observation, Remote, Session, State, Terminal, Timestamp,
+    Artifact, ArtifactKind, ArtifactState, End, EndReason, Looked, Observation, Remote, Session, State, Terminal,
+    Timestamp,
 };
 
 /// Longest time from asking for a bot elsewhere to lobby or admission, its tries there included.
@@ -19,6 +20,10 @@ const LEAVE_WAIT: Duration = Duration::from_secs(900);
 const SILENCE: Duration = Duration::from_secs(24 * 3_600);
 /// So far another service's clock may be behind ours.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+/// A service that refused to say how a bot fares so often, and for so long, has disowned it. It is looked at once a minute or
+/// two; so long somebody has to mend a key.
+const REFUSALS: u32 = 5;
+const REFUSED_FOR: Duration = Duration::from_secs(600);
 /// Pause before a look at a bot that says that it leaves.
 const LOOK_AT_LEAVING: Duration = Duration::from_secs(20);
 
@@ -124,6 +129,47 @@ impl Session {
         self.terminate(reason, message, out, now, now);
     }
 
+    /// Gives up one that was not heard of until the deadline of its state; answers whether that was so.
+    pub(super) fn overdue_elsewhere(&mut self, out: &mut Outcome, now: Timestamp) -> bool {
+        let Some(remote) = &self.remote else { return false };
+        let silent = match self.state {
+            State::Queued | State::Joining => true,
+            // Nobody says that it was there for so long.
+            State::WaitingRoom | State::InMeeting | State::Recording => !remote.ours || remote.unheard.is_some(),
+            state => state.is_live() && !remote.ours,
+        };
+        if silent {
+            self.give_up_remote(EndReason::RemoteFailed.message().to_owned(), out, now);
+        }
+        silent
+    }
+
+    pub(super) fn remote_looked(&mut self, looked: Looked, out: &mut Outcome, now: Timestamp) -> Result<(), Rejected> {
+        let live = self.state.is_live();
+        let sent = self.remote.as_mut().filter(|remote| live && remote.ours && remote.bot.is_some());
+        let Some(remote) = sent else { return self.require(false, "remote_looked") };
+        let known = remote.unheard;
+        let why = match looked {
+            // What is known already is not written each time.
+            Looked::Heard => {
+                remote.unheard = None;
+                return self.require(known.is_some(), "remote_looked");
+            }
+            Looked::Away => {
+                remote.unheard.get_or_insert_default();
+                return self.require(known.is_none(), "remote_looked");
+            }
+            Looked::Refused(why) => why,
+        };
+        let unheard = remote.unheard.get_or_insert_default();
+        unheard.refusals = unheard.refusals.saturating_add(1);
+        let since = *unheard.refused_since.get_or_insert(now);
+        if unheard.refusals >= REFUSALS && now.since(since) >= REFUSED_FOR {
+            self.give_up_remote(format!("The service does not say any more how the bot fares: {why}"), out, now);
+        }
+        Ok(())
+    }
+
     pub(super) fn observe(
         &mut self,
         observation: Observation,
@@ -209,6 +255,7 @@ impl Session {
             }
         }
         if let Some(remote) = &mut self.remote {
+            remote.unheard = None;
             remote.seen_at = Some(remote.seen_at.map_or(at, |seen| seen.max(at)));
         }
         Ok(())

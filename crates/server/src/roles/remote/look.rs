@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_session::{EndReason, Input, Observation, Session, Timestamp};
+use muster_session::{EndReason, Input, Looked, Observation, Session, Timestamp};
 use serde_json::Value;
 
 use super::client::Trouble;
@@ -18,20 +18,21 @@ impl RemoteSetup {
         there: &str,
     ) -> anyhow::Result<Option<Duration>> {
         if session.stop_requested.is_some()
-            && let Err(error) = self.client.remove(there).await
+            && let Err(trouble) = self.client.remove(there).await
         {
-            tracing::warn!(bot = %session.id, source = self.source, %error, "an order to leave did not get through; trying again");
-            return Ok(Some(super::RETRY[0]));
+            tracing::warn!(bot = %session.id, source = self.source, %trouble, "an order to leave did not get through; trying again");
+            return self.in_vain(backend, session, trouble, super::RETRY[0]).await;
         }
         let details = match self.client.details(there).await {
             Ok(details) => details,
-            Err(Trouble::Refused(why)) => {
-                // It was there: what is gone is not looked for for ever. The session's deadline ends it.
-                tracing::warn!(bot = %session.id, source = self.source, why, "the service does not say how a bot fares");
-                return Ok(Some(LOOK));
+            Err(trouble) => {
+                tracing::warn!(bot = %session.id, source = self.source, %trouble, "the service does not say how a bot fares");
+                return self.in_vain(backend, session, trouble, LOOK).await;
             }
-            Err(Trouble::Later { .. }) => return Ok(Some(LOOK)),
         };
+        if session.remote.as_ref().is_some_and(|remote| remote.unheard.is_some()) {
+            applied(backend.apply(session.id, Input::RemoteLooked(Looked::Heard)).await)?;
+        }
         let now = backend.clock.now();
         let Some(seen) = seen(&details, now) else { return Ok(Some(LOOK)) };
         match seen {
@@ -46,6 +47,23 @@ impl RemoteSetup {
                 Ok(None)
             }
         }
+    }
+
+    /// Notes that the service did not answer. A service that refuses often enough has disowned the bot, and the session ends.
+    async fn in_vain(
+        &self,
+        backend: &Backend,
+        session: &Session,
+        trouble: Trouble,
+        pause: Duration,
+    ) -> anyhow::Result<Option<Duration>> {
+        let looked = match trouble {
+            Trouble::Refused(why) => Looked::Refused(why),
+            Trouble::Later { .. } => Looked::Away,
+        };
+        let next = applied(backend.apply(session.id, Input::RemoteLooked(looked)).await)?;
+        // What one that was given up may have brought is for the job that its end caused.
+        Ok(next.is_none_or(|session| session.state.is_live()).then_some(pause))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bots that run elsewhere.
 
 use super::*;
-use crate::{Observation, Remote};
+use crate::{Looked, Observation, Remote};
 
 fn elsewhere(remote: Remote, transcript: bool) -> (Session, Outcome) {
     Session::create(NewSession { remote: Some(remote), ..new(None, transcript) }, at(0))
@@ -199,8 +199,66 @@ fn why_it_leaves_may_be_said_before_it_is_gone() {
     assert_eq!(session.end.map(|end| end.reason), Some(EndReason::Silence));
 }
 
+fn refused() -> Input {
+    Input::RemoteLooked(Looked::Refused("404 Not Found".into()))
+}
+
+#[test]
+fn a_bot_that_its_service_disowns_is_given_up() {
+    let mut session = ours(false);
+    step(&mut session, seen(Observation::Recording, 3), 3);
+    for second in [60, 120, 180, 240] {
+        assert_eq!(step(&mut session, refused(), second), [""; 0]);
+    }
+    // Many at once are one: it may be its key, which somebody mends.
+    assert_eq!(step(&mut session, refused(), 659), [""; 0]);
+    assert_eq!(step(&mut session, refused(), 660), ["bot.failed"]);
+    let end = session.end.clone().unwrap();
+    assert_eq!(end.reason, EndReason::RemoteFailed);
+    assert!(end.message.ends_with("how the bot fares: 404 Not Found"), "{}", end.message);
+    assert_eq!(session.state, State::Processing, "what it recorded until then may be there");
+
+    // One that is heard of in between is there.
+    for heard in [Input::RemoteLooked(Looked::Heard), seen(Observation::Recording, 500)] {
+        let mut session = ours(false);
+        step(&mut session, seen(Observation::InMeeting, 3), 3);
+        for second in [60, 120, 180, 240] {
+            step(&mut session, refused(), second);
+        }
+        step(&mut session, heard, 500);
+        assert_eq!(step(&mut session, refused(), 700), [""; 0]);
+        assert!(session.state.is_live());
+    }
+    // A service that is away refuses nothing, and is written down once.
+    let mut session = ours(false);
+    step(&mut session, seen(Observation::InMeeting, 3), 3);
+    step(&mut session, Input::RemoteLooked(Looked::Away), 60);
+    let before = session.clone();
+    assert!(session.apply(Input::RemoteLooked(Looked::Away), at(5_000)).is_err());
+    assert_eq!(session, before);
+    // Of one that its caller sent there we know nothing.
+    assert!(theirs(false).apply(refused(), at(1)).is_err());
+}
+
+#[test]
+fn a_bot_that_is_not_known_to_be_there_at_its_deadline_did_not_stay_for_too_long() {
+    for (way, reason) in
+        [(Observation::WaitingRoom, EndReason::LobbyTimeout), (Observation::Recording, EndReason::MaxDuration)]
+    {
+        for (looked, want) in [(Looked::Away, EndReason::RemoteFailed), (Looked::Heard, reason)] {
+            let mut session = ours(false);
+            step(&mut session, seen(way.clone(), 3), 3);
+            step(&mut session, Input::RemoteLooked(Looked::Away), 60);
+            let _ = session.apply(Input::RemoteLooked(looked), at(120));
+            let deadline = session.deadline().unwrap();
+            session.apply(Input::DeadlinePassed, deadline).unwrap();
+            assert_eq!(session.end.map(|end| end.reason), Some(want));
+        }
+    }
+}
+
 fn inputs() -> impl Strategy<Value = (u8, i64)> {
-    (0..14_u8, 0..100_i64)
+    (0..15_u8, 0..100_i64)
 }
 
 fn input(kind: u8, second: i64) -> Input {
@@ -213,6 +271,11 @@ fn input(kind: u8, second: i64) -> Input {
         4 => Input::RemoteEnded { admitted: second % 2 == 0, reason: EndReason::HostEnded, message: "over".into(), at },
         5 => settle(ArtifactKind::Audio),
         6 => settle(ArtifactKind::Transcript),
+        14 => match second % 3 {
+            0 => Input::RemoteLooked(Looked::Heard),
+            1 => Input::RemoteLooked(Looked::Away),
+            _ => refused(),
+        },
         kind => {
             let observation = match kind {
                 7 => Observation::Joining,
