@@ -30,6 +30,7 @@ use crate::inbound::{Door, Intake};
 use crate::roles::autoscale::Scaling;
 use crate::roles::line::View;
 use crate::roles::{Backend, Role};
+use crate::serve::signals::Signals;
 use crate::supervise::{Shutdown, Supervisor};
 
 /// Recommended descriptor limit for workers; below `DESCRIPTORS_LOW` the server warns.
@@ -83,12 +84,16 @@ pub async fn serve(config: Config, role: Role, given_key: Option<OsString>) -> a
     };
     announce(&process, &public_url, first_key.as_deref(), sandbox.is_some());
     http::start(&mut supervisor, listener, router, &shutdown);
-    signals::wait(&shutdown, &idle).await?;
+    let mut signals = Signals::listen()?;
+    signals.wait(&shutdown, &idle).await?;
     shutdown.end();
-    supervisor.join().await;
-    if let Some(sandbox) = sandbox {
-        sandbox.shutdown().await;
-    }
+    let ending = async {
+        supervisor.join().await;
+        if let Some(sandbox) = sandbox {
+            sandbox.shutdown().await;
+        }
+    };
+    signals.unless(ending).await?;
     tracing::info!("stopped");
     Ok(())
 }

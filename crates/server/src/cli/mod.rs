@@ -145,8 +145,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = Config::load_as(&args.config.sources()?, Some(args.role))?;
             log::init();
             let key = std::env::var_os("MUSTER_API_KEY");
-            runtime()?.block_on(crate::serve::serve(config, args.role, key))?;
-            Ok(ExitCode::SUCCESS)
+            let runtime = runtime()?;
+            let served = runtime.block_on(crate::serve::serve(config, args.role, key));
+            // Not waiting for what hangs in a file system that is away.
+            runtime.shutdown_background();
+            served.map(|()| ExitCode::SUCCESS)
         }
         Command::Bots(args) => runtime()?.block_on(bots::run(args)),
         Command::Webhooks(args) => runtime()?.block_on(webhooks::run(args)),
