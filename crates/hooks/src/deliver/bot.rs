@@ -1,6 +1,6 @@
 //! The step: everything that is due of one bot.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,11 @@ struct Pass<'a> {
     parked: bool,
     /// Some of it was postponed for a short time before it began.
     claimed: bool,
+    /// Until when it was postponed, each time. What others hold back behind it has the same times, and need not wait for them
+    /// once it is settled.
+    given: BTreeSet<Timestamp>,
+    /// A lane that was postponed came to its end, and others may have held something back behind it.
+    look_again: bool,
     passed: Passed,
 }
 
@@ -87,6 +92,8 @@ impl Deliverer {
             park_at: Instant::now() + self.0.park_after,
             parked: false,
             claimed: false,
+            given: BTreeSet::new(),
+            look_again: false,
             passed: Passed { sent: false, wait: None },
         };
         pass.look().await?;
@@ -109,13 +116,16 @@ impl Deliverer {
 
 impl Pass<'_> {
     async fn next(&mut self) -> Option<Happened> {
-        if self.under_way.is_empty() {
-            return None;
-        }
         let looks = !self.is_stopping();
+        let again = looks && self.look_again;
+        if self.under_way.is_empty() {
+            return again.then_some(Happened::Woken);
+        }
         tokio::select! {
             biased;
             made = self.under_way.join_next() => made.map(happened),
+            // After all that have ended by now: one look for many.
+            () = std::future::ready(()), if again => Some(Happened::Woken),
             () = self.signals.woken.notified(), if looks => Some(Happened::Woken),
             () = tokio::time::sleep_until(self.park_at) => Some(Happened::Lasts),
         }
@@ -127,10 +137,12 @@ impl Pass<'_> {
 
     /// Begins every lane that has something due and is not under way; to the others it adds what is due in them.
     async fn look(&mut self) -> Result<(), Error> {
+        self.look_again = false;
         let pending = self.deliverer.pending(self.bot).await?;
         let now = self.deliverer.now();
+        self.given.retain(|until| *until > now);
         let in_hand = self.lanes.values().flatten().map(|delivery| (delivery.id, delivery.failures)).collect();
-        let look = lanes::look(pending, &in_hand, now);
+        let look = lanes::look(pending, &in_hand, &self.given, now);
         self.passed.wait = look.wait;
         let stopping = self.is_stopping();
         if !stopping {
@@ -173,7 +185,9 @@ impl Pass<'_> {
             return Ok(());
         }
         self.claimed = true;
-        Ok(self.deliverer.0.store.postpone(&ids, now + self.deliverer.0.park_after * CLAIM).await?)
+        let until = now + self.deliverer.0.park_after * CLAIM;
+        self.given.insert(until);
+        Ok(self.deliverer.0.store.postpone(&ids, until).await?)
     }
 
     fn send_first(&mut self, lane: Lane) {
@@ -199,6 +213,7 @@ impl Pass<'_> {
             Made::Stopped => {}
         }
         if due.is_empty() {
+            self.look_again |= self.parked;
             return Ok(());
         }
         if self.is_stopping() {
@@ -218,7 +233,10 @@ impl Pass<'_> {
         }
         let ids: Vec<u64> = self.lanes.values().flatten().map(|delivery| delivery.id).collect();
         let pause = self.deliverer.0.timeout + MARGIN * 2;
-        match self.deliverer.0.store.postpone(&ids, self.deliverer.now() + pause).await {
+        let until = self.deliverer.now() + pause;
+        // Also if it seems to fail: it may have been done.
+        self.given.insert(until);
+        match self.deliverer.0.store.postpone(&ids, until).await {
             Ok(()) => {
                 self.park_at = Instant::now() + pause - MARGIN;
                 (self.parked, self.claimed) = (true, false);

@@ -1,6 +1,6 @@
 //! A bot's pending deliveries by receiver. No I/O, no clock.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use muster_session::{EndpointId, Timestamp};
 use muster_store::{Delivery, DeliveryStatus};
@@ -36,14 +36,20 @@ pub(super) struct Look {
 ///
 /// In a lane, one that was never tried holds back the later ones; one that failed does not, so a single event that its
 /// receiver cannot stand stops nothing. What is in hand, by id and the failures known of it, is postponed only for others: here
-/// it counts as due.
-pub(super) fn look(pending: Vec<Delivery>, in_hand: &HashMap<u64, u32>, now: Timestamp) -> Look {
+/// it counts as due. So does what waits until one of the times `given` to what was in hand: others held it back behind that.
+pub(super) fn look(
+    pending: Vec<Delivery>,
+    in_hand: &HashMap<u64, u32>,
+    given: &BTreeSet<Timestamp>,
+    now: Timestamp,
+) -> Look {
     let mut look = Look::default();
     let mut untried: BTreeMap<Lane, Timestamp> = BTreeMap::new();
     for delivery in pending {
         let DeliveryStatus::Pending { next_at } = delivery.status else { continue };
         let lane = Lane::of(&delivery);
-        let due = next_at <= now || in_hand.get(&delivery.id) == Some(&delivery.failures);
+        let ours = in_hand.get(&delivery.id) == Some(&delivery.failures) || given.contains(&next_at);
+        let due = next_at <= now || ours;
         match untried.get(&lane) {
             Some(until) if due => look.held.push((delivery.id, *until)),
             Some(_) => {}
@@ -108,7 +114,16 @@ pub(super) mod tests {
     }
 
     fn looked_with(pending: &[Delivery], in_hand: &HashMap<u64, u32>, now: Timestamp) -> Looked {
-        let look = look(pending.to_vec(), in_hand, now);
+        looked_given(pending, in_hand, &BTreeSet::new(), now)
+    }
+
+    fn looked_given(
+        pending: &[Delivery],
+        in_hand: &HashMap<u64, u32>,
+        given: &BTreeSet<Timestamp>,
+        now: Timestamp,
+    ) -> Looked {
+        let look = look(pending.to_vec(), in_hand, given, now);
         let ready = look.ready.values().map(|lane| lane.iter().map(|delivery| delivery.id).collect()).collect();
         (ready, look.held, look.wait)
     }
@@ -138,6 +153,19 @@ pub(super) mod tests {
         // Somebody else tried the second.
         let in_hand = HashMap::from([(1, 0), (2, 0)]);
         assert_eq!(looked_with(&pending, &in_hand, NOW), (vec![vec![1, 3, 4]], vec![], Some(in_seconds(9))));
+    }
+
+    #[test]
+    fn what_others_held_back_behind_what_was_in_hand_is_due_to_whoever_had_it() {
+        let given = BTreeSet::from([in_seconds(9), in_seconds(24)]);
+        // The first was postponed again in the meantime.
+        let behind = [sample(2, in_seconds(9), 0), sample(3, in_seconds(24), 0), sample(4, NOW, 0)];
+        assert_eq!(looked_given(&behind, &HashMap::new(), &given, NOW), (vec![vec![2, 3, 4]], vec![], None));
+        // Not so what waits until another time: its own, or one that somebody else gave.
+        let until = in_seconds(10);
+        let behind = [sample(2, until, 0), sample(3, in_seconds(9), 0)];
+        let held = (vec![], vec![(3, until)], Some(until));
+        assert_eq!(looked_given(&behind, &HashMap::new(), &given, NOW), held);
     }
 
     #[test]

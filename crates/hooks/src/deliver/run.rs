@@ -1,6 +1,6 @@
 //! The loop: waits for bots with deliveries and hands them to the step.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -222,7 +222,7 @@ impl Deliverer {
     async fn next_due(&self, bot: BotId) -> Result<Option<Timestamp>, Error> {
         let pending = self.pending(bot).await?;
         let now = self.now();
-        let look = lanes::look(pending, &HashMap::new(), now);
+        let look = lanes::look(pending, &HashMap::new(), &BTreeSet::new(), now);
         Ok(if look.ready.is_empty() { look.wait } else { Some(now) })
     }
 

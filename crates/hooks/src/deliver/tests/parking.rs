@@ -64,6 +64,31 @@ async fn what_comes_behind_a_call_that_lasts_goes_when_it_ends() {
 }
 
 #[tokio::test]
+async fn what_another_process_held_back_behind_a_call_that_lasts_goes_when_it_ends() {
+    let mut setup = Setup::new();
+    let (receiver, mut seen) = Receiver::start(&mut setup.tasks, false).await;
+    let bot = setup.bot(&receiver.url, 1).await;
+    setup.wake(bot).await;
+    let _running = running(setup.deliverer_that_parks_after(SOON, settings()));
+    arrives(&mut seen).await;
+    setup.queued(|depth| depth.leased == 0).await;
+    let other = setup.deliverer(settings());
+    for _ in 0..2 {
+        setup.one_more(bot, &[]).await;
+        // The message about it came to another process, which has to leave it to the first.
+        assert!(other.deliver_bot(bot).await.unwrap() > Some(setup.now() + Duration::from_secs(15)));
+    }
+    assert_eq!(receiver.sequences(), [1]);
+    // The clock stands still: what was held until the call's time is up would never be due.
+    receiver.gate.add_permits(3);
+    for sequence in [2, 3] {
+        assert_eq!(arrives(&mut seen).await, sequence);
+    }
+    setup.queued(|depth| (depth.leased, depth.ready) == (0, 0)).await;
+    assert_eq!(receiver.sequences(), [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn what_begins_beside_a_call_that_lasts_is_not_due() {
     let mut setup = Setup::new();
     let (sick, mut sick_seen) = Receiver::start(&mut setup.tasks, false).await;
