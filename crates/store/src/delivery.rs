@@ -115,4 +115,20 @@ pub struct Attempt {
     pub latency_ms: u64,
     /// First part of the answer's body, or what went wrong.
     pub detail: String,
+    /// Where it went, if that was not the address of its delivery: an endpoint's may change. Those of old have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Url>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_went_to_the_address_of_its_delivery_is_stored_as_it_always_was() {
+        let old = r#"{"at":1790000000000,"http_status":200,"latency_ms":7,"detail":"ok"}"#;
+        let attempt: Attempt = serde_json::from_str(old).unwrap();
+        assert_eq!(attempt.url, None);
+        assert_eq!(serde_json::to_string(&attempt).unwrap(), old);
+    }
 }

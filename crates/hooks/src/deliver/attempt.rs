@@ -124,7 +124,7 @@ impl Deliverer {
     }
 
     async fn give_up(&self, delivery: &Delivery, why: &str) -> Result<Made, Error> {
-        let attempt = Attempt { at: self.now(), http_status: None, latency_ms: 0, detail: why.to_owned() };
+        let attempt = Attempt { at: self.now(), http_status: None, latency_ms: 0, detail: why.to_owned(), url: None };
         self.0.store.record_attempt(delivery.id, attempt, DeliveryStatus::Failed).await?;
         Ok(Made::Settled)
     }
@@ -148,7 +148,8 @@ impl Deliverer {
             outcome = ?reply.outcome, ?status, latency_ms = reply.latency_ms, "webhook attempt"
         );
         let Reply { outcome, latency_ms, detail, .. } = reply;
-        let attempt = Attempt { at, http_status: outcome.http_status(), latency_ms, detail };
+        let url = target.url(delivery).filter(|url| **url != delivery.url).cloned();
+        let attempt = Attempt { at, http_status: outcome.http_status(), latency_ms, detail, url };
         Ok(self.0.store.record_attempt(delivery.id, attempt, status).await?)
     }
 

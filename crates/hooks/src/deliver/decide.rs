@@ -150,7 +150,8 @@ mod tests {
         assert!(!is_overdue(&delivery, NOW + hour));
         assert!(is_overdue(&delivery, NOW + hour + Duration::from_millis(1)));
         delivery.failures = 2;
-        delivery.attempts = vec![Attempt { at: NOW + hour, http_status: None, latency_ms: 0, detail: String::new() }];
+        delivery.attempts =
+            vec![Attempt { at: NOW + hour, http_status: None, latency_ms: 0, detail: String::new(), url: None }];
         assert!(!is_overdue(&delivery, NOW + hour * 2 + Duration::from_secs(360)));
         assert!(is_overdue(&delivery, NOW + hour * 2 + Duration::from_secs(361)));
         // Sent again.

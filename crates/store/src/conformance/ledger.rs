@@ -18,7 +18,13 @@ pub(super) fn pending_at(next_at: Timestamp) -> DeliveryStatus {
 }
 
 pub(super) fn attempt(seconds: u64, http_status: u16) -> Attempt {
-    Attempt { at: at(seconds), http_status: Some(http_status), latency_ms: seconds, detail: format!("at {seconds}") }
+    Attempt {
+        at: at(seconds),
+        http_status: Some(http_status),
+        latency_ms: seconds,
+        detail: format!("at {seconds}"),
+        url: None,
+    }
 }
 
 pub(super) fn event(bot: BotId, sequence: u64, now: Timestamp) -> Event {
@@ -197,7 +203,12 @@ pub async fn attempts_and_resends_are_recorded(fixture: &dyn Fixture) {
     let bot = session.id;
     emit(&*store, &session, (1..=3).map(|sequence| event(bot, sequence, at(1))).collect(), at(1)).await;
     let made = pending(&*store, bot).await;
-    let no_answer = Attempt { http_status: None, detail: "connection refused".into(), ..attempt(2, 0) };
+    let no_answer = Attempt {
+        http_status: None,
+        detail: "connection refused".into(),
+        url: Some("https://hooks.example.com/moved".parse().expect("a URL")),
+        ..attempt(2, 0)
+    };
     for (delivery, attempt, status) in [
         (&made[0], no_answer.clone(), pending_at(at(4))),
         (&made[0], attempt(4, 503), pending_at(at(8))),

@@ -22,7 +22,7 @@ pub async fn s01_acknowledged_writes_survive(fixture: &dyn Fixture) {
     let line = LogEntry { kind: "chat".into(), key: "1".into(), at: at(1), data: serde_json::json!({"text": "hi"}) };
     store.append_log(session.id, session.fencing, std::slice::from_ref(&line)).await.expect("append");
     let pending = store.pending_deliveries(session.id, 10).await.expect("pending");
-    let attempt = Attempt { at: at(2), http_status: Some(500), latency_ms: 3, detail: "no".into() };
+    let attempt = Attempt { at: at(2), http_status: Some(500), latency_ms: 3, detail: "no".into(), url: None };
     let status = DeliveryStatus::Pending { next_at: at(9) };
     store.record_attempt(pending[0].id, attempt.clone(), status).await.expect("record");
     let key = ApiKey {

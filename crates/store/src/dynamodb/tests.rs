@@ -84,7 +84,7 @@ async fn what_is_deleted_leaves_no_item_behind() {
     store.append_log(session.id, session.fencing, &lines).await.unwrap();
     assert_eq!(store.log(session.id, "chat", 200).await.unwrap(), lines);
     for delivery in store.pending_deliveries(session.id, 100).await.unwrap() {
-        let attempt = Attempt { at: at(4), http_status: Some(200), latency_ms: 1, detail: String::new() };
+        let attempt = Attempt { at: at(4), http_status: Some(200), latency_ms: 1, detail: String::new(), url: None };
         store.record_attempt(delivery.id, attempt, DeliveryStatus::Delivered).await.unwrap();
     }
     let jobs: Vec<u64> = store.outbox(at(1_000), 100).await.unwrap().iter().map(|job| job.id).collect();
@@ -105,7 +105,7 @@ async fn what_is_settled_expires_by_itself_and_what_is_pending_does_not() {
     };
     assert!(expiring().await.is_empty());
     let delivery = store.pending_deliveries(session.id, 1).await.unwrap().remove(0);
-    let attempt = Attempt { at: at(4), http_status: Some(200), latency_ms: 1, detail: String::new() };
+    let attempt = Attempt { at: at(4), http_status: Some(200), latency_ms: 1, detail: String::new(), url: None };
     store.record_attempt(delivery.id, attempt, DeliveryStatus::Delivered).await.unwrap();
     let expires = expiring().await;
     assert_eq!(expires.len(), 1);

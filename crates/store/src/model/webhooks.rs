@@ -29,7 +29,7 @@ impl<B: Backend> Run<B> {
                     1 => DeliveryStatus::Failed,
                     _ => DeliveryStatus::Pending { next_at: now + Duration::from_secs(300) },
                 };
-                let attempt = Attempt { at: now, http_status: Some(200), latency_ms: 7, detail: "x".into() };
+                let attempt = Attempt { at: now, http_status: Some(200), latency_ms: 7, detail: "x".into(), url: None };
                 self.store().record_attempt(id, attempt.clone(), status).await.unwrap();
                 self.lists.record_attempt(id, attempt, status);
             }

@@ -71,7 +71,8 @@ async fn what_is_deleted_leaves_no_key_behind() {
     for session in sessions {
         assert!(store.delete(session.id).await.unwrap());
         for delivery in store.deliveries(session.id).await.unwrap() {
-            let attempt = crate::Attempt { at: at(1), http_status: None, latency_ms: 1, detail: String::new() };
+            let attempt =
+                crate::Attempt { at: at(1), http_status: None, latency_ms: 1, detail: String::new(), url: None };
             store.record_attempt(delivery.id, attempt, DeliveryStatus::Failed).await.unwrap();
         }
     }

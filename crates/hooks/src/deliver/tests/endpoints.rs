@@ -236,6 +236,20 @@ async fn the_old_address_of_an_endpoint_says_nothing_of_the_new_one() {
 }
 
 #[tokio::test]
+async fn an_attempt_says_where_it_went_if_its_endpoint_has_moved() {
+    let mut setup = Setup::new();
+    let (receiver, _seen) = Receiver::start(&mut setup.tasks, true).await;
+    let endpoint = setup.endpoint(1, &receiver.at([127, 0, 0, 2])).await;
+    let bot = setup.bot_of("t", Some(&receiver.url), std::slice::from_ref(&endpoint), 1).await;
+    setup.put(Endpoint { url: receiver.url.clone(), ..endpoint }).await;
+    assert_eq!(setup.deliverer(settings()).deliver_bot(bot).await.unwrap(), None);
+    for delivery in setup.store.deliveries(bot).await.unwrap() {
+        let moved = delivery.endpoint.map(|_| receiver.url.clone());
+        assert_eq!((delivery.attempts[0].http_status, &delivery.attempts[0].url), (Some(200), &moved));
+    }
+}
+
+#[tokio::test]
 async fn a_test_goes_the_way_of_every_webhook() {
     let mut setup = Setup::new();
     let (receiver, _seen) = Receiver::start(&mut setup.tasks, true).await;

@@ -37,6 +37,7 @@ pub(crate) struct LedgerEntry {
     bot_event: String,
     /// When it happened.
     timestamp: String,
+    /// Where it was to go when it was made.
     url: String,
     /// `pending`, `delivered` or `failed`.
     status: &'static str,
@@ -56,6 +57,8 @@ pub(crate) struct LedgerAttempt {
     latency_ms: u64,
     /// First part of the answer, or what went wrong.
     detail: String,
+    /// Where it went; null if that was the `url` of the webhook. The address of an endpoint may have changed since.
+    url: Option<String>,
 }
 
 impl From<Delivery> for LedgerEntry {
@@ -85,6 +88,7 @@ impl From<Delivery> for LedgerEntry {
                     http_status: attempt.http_status,
                     latency_ms: attempt.latency_ms,
                     detail: attempt.detail,
+                    url: attempt.url.map(String::from),
                 })
                 .collect(),
             body: event.body,

@@ -16,7 +16,8 @@ async fn the_ledger_shows_every_webhook_and_attempt() {
     api.acquire(bot).await;
     api.report(bot, Report::Admitted { at: api.now() }).await;
     let pending = api.state.store.pending_deliveries(bot, 10).await.unwrap();
-    let attempt = Attempt { at: api.now(), http_status: Some(503), latency_ms: 12, detail: "busy".into() };
+    let url = Some("https://example.com/moved".parse().unwrap());
+    let attempt = Attempt { at: api.now(), http_status: Some(503), latency_ms: 12, detail: "busy".into(), url };
     let next_at = api.now() + std::time::Duration::from_secs(5);
     api.state.store.record_attempt(pending[0].id, attempt, DeliveryStatus::Pending { next_at }).await.unwrap();
 
@@ -31,7 +32,11 @@ async fn the_ledger_shows_every_webhook_and_attempt() {
         ("status", json!("pending")),
         ("next_attempt_at", json!(next_at.to_rfc3339())),
         ("event_id", first["body"]["event_id"].clone()),
-        ("attempts", json!([{"at": api.now().to_rfc3339(), "http_status": 503, "latency_ms": 12, "detail": "busy"}])),
+        (
+            "attempts",
+            json!([{"at": api.now().to_rfc3339(), "http_status": 503, "latency_ms": 12, "detail": "busy",
+                "url": "https://example.com/moved"}]),
+        ),
     ] {
         assert_eq!(first[key], value, "{key}");
     }
@@ -55,7 +60,8 @@ async fn settled_webhooks_can_be_sent_again() {
         .iter()
         .zip([DeliveryStatus::Delivered, DeliveryStatus::Failed])
     {
-        let attempt = Attempt { at: api.now(), http_status: Some(200), latency_ms: 1, detail: String::new() };
+        let attempt =
+            Attempt { at: api.now(), http_status: Some(200), latency_ms: 1, detail: String::new(), url: None };
         api.state.store.record_attempt(delivery.id, attempt, status).await.unwrap();
     }
     let statuses = |events: &Value| -> Vec<String> {

@@ -59,7 +59,8 @@ async fn joining(api: &Api, bot: BotId, endpoints: Vec<Endpoint>) {
 /// Every pending delivery of the bot comes to this end.
 async fn settle(api: &Api, bot: BotId, status: DeliveryStatus) {
     for delivery in api.state.store.pending_deliveries(bot, 10_000).await.unwrap() {
-        let attempt = Attempt { at: api.now(), http_status: Some(500), latency_ms: 1, detail: String::new() };
+        let attempt =
+            Attempt { at: api.now(), http_status: Some(500), latency_ms: 1, detail: String::new(), url: None };
         api.state.store.record_attempt(delivery.id, attempt, status).await.unwrap();
     }
 }

@@ -40,7 +40,7 @@ async fn a_full_server_takes_nothing_new_and_ends_nothing() {
     assert_eq!(store.put_document(document).await.unwrap().version, 1);
     let pending = store.pending_deliveries(over.id, 100).await.unwrap();
     store.postpone(&[pending[0].id], at(3)).await.unwrap();
-    let attempt = Attempt { at: at(3), http_status: Some(200), latency_ms: 5, detail: String::new() };
+    let attempt = Attempt { at: at(3), http_status: Some(200), latency_ms: 5, detail: String::new(), url: None };
     for delivery in pending {
         store.record_attempt(delivery.id, attempt.clone(), DeliveryStatus::Delivered).await.unwrap();
     }

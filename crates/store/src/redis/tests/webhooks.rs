@@ -49,7 +49,7 @@ fn received(key: &str, seconds: u64) -> InboxEntry {
 }
 
 fn attempt(seconds: u64) -> Attempt {
-    Attempt { at: at(seconds), http_status: None, latency_ms: 1, detail: String::new() }
+    Attempt { at: at(seconds), http_status: None, latency_ms: 1, detail: String::new(), url: None }
 }
 
 /// A session with so many deliveries.
