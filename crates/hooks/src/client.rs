@@ -11,7 +11,7 @@ use muster_session::Fault;
 use url::Url;
 
 use crate::guard::{self, Policy, Refused};
-use crate::resolve::{GuardedDns, ResolveError, Resolver, SystemResolver};
+use crate::resolve::{GuardedDns, NoTurn, ResolveError, Resolver, SystemResolver};
 use crate::tls;
 
 /// How long a call may take and how much of the answer is read.
@@ -77,6 +77,9 @@ pub enum CallError {
     /// The guard refused the address.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// Not called: too many names are being looked up. Say nothing of the receiver, and call again.
+    #[error(transparent)]
+    Busy(#[from] NoTurn),
     /// No answer in time.
     #[error("no answer within the time limit")]
     Timeout,
@@ -92,10 +95,13 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Who can do something about it: always the one who gave the URL.
+    /// Who can do something about it: the one who gave the URL, unless it was not called.
     #[must_use]
     pub const fn fault(&self) -> Fault {
-        Fault::Customer
+        match self {
+            Self::Busy(_) => Fault::Us,
+            Self::Refused(_) | Self::Timeout | Self::Unreachable { .. } => Fault::Customer,
+        }
     }
 }
 
@@ -171,8 +177,10 @@ pub const USER_AGENT: &str = concat!("Muster/", env!("CARGO_PKG_VERSION"));
 
 fn classify(error: reqwest::Error) -> CallError {
     let error = error.without_url();
-    if let Some(refused) = refusal(&error) {
-        return CallError::Refused(refused);
+    match resolving(&error) {
+        Some(ResolveError::Refused(refused)) => return CallError::Refused(refused.clone()),
+        Some(ResolveError::NoTurn(busy)) => return CallError::Busy(*busy),
+        Some(ResolveError::Lookup { .. } | ResolveError::NoAddress { .. }) | None => {}
     }
     if error.is_timeout() {
         return CallError::Timeout;
@@ -180,12 +188,12 @@ fn classify(error: reqwest::Error) -> CallError {
     CallError::Unreachable { detail: chain(&error), source: Box::new(error) }
 }
 
-/// The guard's word, wherever in the client's chain of errors it is.
-fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Refused> {
+/// What became of the name, wherever in the client's chain of errors it is.
+fn resolving<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a ResolveError> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(ResolveError::Refused(refused)) = error.downcast_ref::<ResolveError>() {
-            return Some(refused.clone());
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         next = error.source();
     }

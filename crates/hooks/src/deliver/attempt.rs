@@ -16,10 +16,14 @@ use super::gate::{Entered, Permit};
 use super::host::Host;
 use super::sender::Reply;
 use super::{Deliverer, Error};
+use crate::resolve::NoTurn;
 use crate::sign::{SecretError, Signer};
 
 /// A call that has taken so long takes no slot any more.
 const LASTS: Duration = Duration::from_secs(1);
+
+/// Pause before the next try of what was not called, as its name could not be looked up for the names of others.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// What became of a delivery for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +108,7 @@ impl Deliverer {
             let target = self.target(delivery).await?;
             if target.url(delivery).map(Host::of).as_ref() == Some(&host) {
                 let _calling = calls.begin();
-                self.attempt(delivery, &target, permit).await?;
-                return Ok(Made::Settled);
+                return self.attempt(delivery, &target, permit).await;
             }
         }
     }
@@ -129,12 +132,13 @@ impl Deliverer {
         Ok(Made::Settled)
     }
 
-    async fn attempt(&self, delivery: &Delivery, target: &Target, permit: Permit) -> Result<(), Error> {
+    async fn attempt(&self, delivery: &Delivery, target: &Target, permit: Permit) -> Result<Made, Error> {
         let at = self.now();
-        let reply = match self.signer(delivery, target, at) {
+        let called = match self.signer(delivery, target, at) {
             Ok(signer) => self.call(delivery, target, &signer, &permit, at).await,
-            Err(error) => Reply::without(Outcome::Refused, Instant::now(), error),
+            Err(error) => Ok(Reply::without(Outcome::Refused, Instant::now(), error)),
         };
+        let Ok(reply) = called else { return Ok(Made::Later(self.now() + BUSY)) };
         permit.end(decide::verdict(reply.outcome));
         let now = self.now();
         if let Target::Endpoint(endpoint) = target
@@ -150,7 +154,8 @@ impl Deliverer {
         let Reply { outcome, latency_ms, detail, .. } = reply;
         let url = target.url(delivery).filter(|url| **url != delivery.url).cloned();
         let attempt = Attempt { at, http_status: outcome.http_status(), latency_ms, detail, url };
-        Ok(self.0.store.record_attempt(delivery.id, attempt, status).await?)
+        self.0.store.record_attempt(delivery.id, attempt, status).await?;
+        Ok(Made::Settled)
     }
 
     fn signer<'a>(
@@ -172,7 +177,7 @@ impl Deliverer {
         signer: &Signer,
         permit: &Permit,
         at: Timestamp,
-    ) -> Reply {
+    ) -> Result<Reply, NoTurn> {
         let started = Instant::now();
         let url = target.url(delivery).unwrap_or(&delivery.url);
         let call = self.0.sender.send(&delivery.event, url, signer, at);
@@ -187,7 +192,7 @@ impl Deliverer {
             () = permit.cut() => {
                 let given = started.elapsed().as_secs();
                 let detail = format!("no answer within {given} s, and too many receivers were slow to wait any longer");
-                Reply::without(Outcome::NoAnswer, started, detail)
+                Ok(Reply::without(Outcome::NoAnswer, started, detail))
             }
         }
     }

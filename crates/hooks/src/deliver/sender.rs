@@ -17,6 +17,7 @@ use url::Url;
 use super::decide::{self, Outcome};
 use crate::client::{CallError, GuardedClient, Limits, Post, SetupError};
 use crate::guard::Policy;
+use crate::resolve::NoTurn;
 use crate::sign::{ID, Signer, TIMESTAMP};
 
 /// How much of a receiver's answer is kept.
@@ -81,18 +82,22 @@ impl Sender {
     pub async fn test(&self, endpoint: &Endpoint, now: Timestamp) -> TestResult {
         let event = test_event(endpoint, now);
         let reply = match Signer::of(endpoint.secrets_at(now)) {
-            Ok(signer) => self.send(&event, &endpoint.url, &signer, now).await,
+            Ok(signer) => {
+                let started = Instant::now();
+                let sent = self.send(&event, &endpoint.url, &signer, now).await;
+                sent.unwrap_or_else(|busy| Reply::without(Outcome::NoAnswer, started, busy))
+            }
             Err(error) => Reply::without(Outcome::Refused, Instant::now(), error),
         };
         TestResult { http_status: reply.outcome.http_status(), latency_ms: reply.latency_ms, detail: reply.detail }
     }
 
-    /// The attempt that begins at `at`.
-    pub(super) async fn send(&self, event: &Event, url: &Url, signer: &Signer, at: Timestamp) -> Reply {
+    /// The attempt that begins at `at`; an error if it did not begin, through no fault of the receiver's.
+    pub(super) async fn send(&self, event: &Event, url: &Url, signer: &Signer, at: Timestamp) -> Result<Reply, NoTurn> {
         let body = body(event);
         let headers = headers(event, signer, at, &body);
         let started = Instant::now();
-        match self.0.post(url, headers, body).await {
+        Ok(match self.0.post(url, headers, body).await {
             Ok(answer) => {
                 let latency_ms = millis_since(started);
                 let heard = at + started.elapsed();
@@ -101,8 +106,9 @@ impl Sender {
                 Reply { outcome: Outcome::Answered(answer.status.as_u16()), retry_after, latency_ms, detail }
             }
             Err(error @ CallError::Refused(_)) => Reply::without(Outcome::Refused, started, error),
+            Err(CallError::Busy(busy)) => return Err(busy),
             Err(error) => Reply::without(Outcome::NoAnswer, started, error),
-        }
+        })
     }
 }
 

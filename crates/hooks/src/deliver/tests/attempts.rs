@@ -3,6 +3,43 @@
 use axum::response::IntoResponse as _;
 
 use super::*;
+use crate::client::{GuardedClient, Limits};
+use crate::resolve::{NoTurn, Resolver};
+
+/// A resolver that has no turn for the first lookup.
+#[derive(Debug, Default)]
+struct BusyOnce(std::sync::atomic::AtomicBool);
+
+#[async_trait::async_trait]
+impl Resolver for BusyOnce {
+    async fn resolve(&self, _host: &str) -> std::io::Result<Vec<std::net::IpAddr>> {
+        match self.0.swap(true, Ordering::SeqCst) {
+            false => Err(std::io::Error::other(NoTurn)),
+            true => Ok(vec![[127, 0, 0, 1].into()]),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_called_for_the_names_of_others_is_no_attempt() {
+    let mut setup = Setup::new();
+    let (receiver, _seen) = Receiver::start(&mut setup.tasks, true).await;
+    let mut url = receiver.url.clone();
+    url.set_host(Some("hooks.example")).unwrap();
+    let bot = setup.bot(&url, 2).await;
+    let client = GuardedClient::with_resolver(settings().guard, Limits::default(), Arc::new(BusyOnce::default()));
+    let clock = Arc::clone(&setup.clock);
+    let now = move || Timestamp::from_millis(clock.load(Ordering::SeqCst));
+    let client = Arc::new(client.unwrap());
+    let deliverer = Deliverer::over(Arc::clone(&setup.store), setup.queue(), client, settings(), now, || 0.5).unwrap();
+    let later = setup.now() + Duration::from_secs(5);
+    assert_eq!(deliverer.deliver_bot(bot).await.unwrap(), Some(later));
+    let waits = (DeliveryStatus::Pending { next_at: later }, vec![]);
+    assert_eq!(setup.ledger(bot).await, [waits.clone(), waits]);
+    setup.turn_to(later);
+    assert_eq!(deliverer.deliver_bot(bot).await.unwrap(), None);
+    assert_eq!(receiver.sequences(), [1, 2]);
+}
 
 #[tokio::test]
 async fn deliveries_of_a_bot_come_in_order_signed_and_once() {
