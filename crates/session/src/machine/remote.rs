@@ -177,6 +177,28 @@ impl Session {
         out: &mut Outcome,
         now: Timestamp,
     ) -> Result<(), Rejected> {
+        // Its caller sent it, and perhaps before the time that we were told. What was recorded says nothing of that.
+        let of_its_call = !matches!(observation, Observation::Artifact { .. } | Observation::Done);
+        let early = self.state == State::Scheduled && self.is_theirs() && of_its_call;
+        if !early {
+            return self.observe_now(observation, at, out, now);
+        }
+        let since = self.since;
+        self.enter(State::Queued, now);
+        let observed = self.observe_now(observation, at, out, now);
+        if observed.is_err() {
+            self.enter(State::Scheduled, since);
+        }
+        observed
+    }
+
+    fn observe_now(
+        &mut self,
+        observation: Observation,
+        at: Timestamp,
+        out: &mut Outcome,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
         let Some(remote) = &self.remote else { return self.require(false, "observe") };
         let ours = remote.ours;
         // Nothing happens in the future, whatever their clocks say.

@@ -257,8 +257,41 @@ fn a_bot_that_is_not_known_to_be_there_at_its_deadline_did_not_stay_for_too_long
     }
 }
 
+#[test]
+fn a_bot_of_its_callers_may_set_out_before_its_time() {
+    let scheduled = |remote| Session::create(NewSession { remote: Some(remote), ..new(Some(at(600)), false) }, at(0)).0;
+    let mut session = scheduled(Remote::theirs("recall", Some("r-1".into())));
+    // What changes nothing in the queue changes nothing before it either.
+    let before = session.clone();
+    let person = Observation::Person { joined: true, id: "p-1".into(), name: "Ada".into() };
+    for refused in [seen(person, 5), seen(out_of_the_call(EndReason::CallEnded), -301)] {
+        let rejected = session.apply(refused, at(5)).unwrap_err();
+        assert!(matches!(rejected, Rejected::NotNow { .. }), "{rejected}");
+        assert_eq!(session, before);
+    }
+    assert_eq!(step(&mut session, seen(Observation::Joining, 420), 420), ["bot.joining"]);
+    assert!(session.apply(Input::Due, at(600)).is_err(), "it has set out");
+    assert_eq!(step(&mut session, seen(Observation::Recording, 430), 430), ["bot.inmeeting", "bot.recording"]);
+    assert!(!session.has_place(), "it takes none of the fleet");
+    assert_eq!(step(&mut session, seen(out_of_the_call(EndReason::Kicked), 500), 500), ["bot.kicked"]);
+
+    // Nothing but why it failed was heard of it.
+    let mut session = scheduled(Remote::theirs("recall", None));
+    let failed = seen(out_of_the_call(EndReason::JoinDenied), 420);
+    assert_eq!(step(&mut session, failed, 420), ["bot.denied", "bot.done"]);
+
+    // What was recorded is no news of a call.
+    let mut session = scheduled(Remote::theirs("recall", None));
+    step(&mut session, seen(audio(None), 420), 420);
+    assert_eq!(session.state, State::Scheduled);
+
+    // One of ours is sent when its time has come.
+    let mut session = scheduled(Remote::ours("cloud"));
+    assert!(session.apply(seen(Observation::Joining, 420), at(420)).is_err());
+}
+
 fn inputs() -> impl Strategy<Value = (u8, i64)> {
-    (0..15_u8, 0..100_i64)
+    (0..16_u8, 0..100_i64)
 }
 
 fn input(kind: u8, second: i64) -> Input {
@@ -276,6 +309,7 @@ fn input(kind: u8, second: i64) -> Input {
             1 => Input::RemoteLooked(Looked::Away),
             _ => refused(),
         },
+        15 => Input::Due,
         kind => {
             let observation = match kind {
                 7 => Observation::Joining,
@@ -305,10 +339,12 @@ proptest! {
 
     #[test]
     fn whatever_is_heard_the_invariants_hold_and_every_session_ends(
-        ours: bool, transcript: bool, happenings in prop::collection::vec(inputs(), 0..60)
+        ours: bool, transcript: bool, scheduled: bool, happenings in prop::collection::vec(inputs(), 0..60)
     ) {
         let remote = if ours { Remote::ours("cloud") } else { Remote::theirs("recall", None) };
-        let (mut session, outcome) = elsewhere(remote, transcript);
+        let join_at = scheduled.then(|| at(50));
+        let new = NewSession { remote: Some(remote), ..new(join_at, transcript) };
+        let (mut session, outcome) = Session::create(new, at(0));
         let mut events = outcome.events;
         for (kind, second) in happenings {
             let before = session.clone();
@@ -319,6 +355,10 @@ proptest! {
             prop_assert!(session.lease.is_none() && session.attempt <= MAX_ATTEMPTS);
             assert_lawful(&events);
             prop_assert!(events.iter().filter(|event| event.bot_event == "bot.inmeeting").count() <= 1);
+        }
+        // Its time comes, whatever was heard before.
+        if let Ok(outcome) = session.apply(Input::Due, at(100)) {
+            events.extend(outcome.events);
         }
         for _ in 0..20 {
             let Some(deadline) = session.deadline() else { break };
