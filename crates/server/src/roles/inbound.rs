@@ -4,12 +4,15 @@
 //! write, so a webhook takes effect once, however often it comes and whoever dies. What is known to be about one bot is worked
 //! on in the order in which it came, as far as one process can see it; the machine puts up with any order.
 //!
-//! A message may hold several webhooks, and is settled when each of them is. One that cannot be read, or that ends the process,
-//! must not keep the others: it is put into a message of its own, and if it is in one, set aside.
+//! A message may hold several webhooks, and is settled when each of them is. One that cannot be read or written, or that ends the
+//! process, must not keep the others: it is put into a message of its own, and if it is in one, set aside. Nor must much that is
+//! said of one bot: of that only some is in hand at a time, and the rest goes back.
 
 mod apply;
 mod held;
 mod lanes;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::panic::AssertUnwindSafe;
@@ -17,8 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use muster_hooks::client::GuardedClient;
-use muster_queue::{Delivery, Enqueue};
+use muster_queue::Delivery;
 use muster_session::job::Topic;
 use muster_store::StoreError;
 use tokio::task::JoinSet;
@@ -28,7 +32,7 @@ use crate::inbound::{Envelope, Sources};
 use crate::supervise::Shutdown;
 use apply::Webhook;
 use held::{Done, Held, LEASE};
-use lanes::Lanes;
+use lanes::{Added, Lanes};
 use words::Words;
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -38,6 +42,8 @@ const IN_HAND: usize = 256;
 const BATCH: u32 = 16;
 /// A webhook of a source that this process was not told of comes again after this, to whoever was.
 const UNTIL_KNOWN: Duration = Duration::from_secs(30);
+/// A webhook of a lane that has enough in hand comes again after this.
+const UNTIL_ROOM: Duration = Duration::from_secs(2);
 /// Pause after trouble with the queue or the store.
 const RETRY: Duration = Duration::from_secs(1);
 /// More receives mean that whoever has it dies of it.
@@ -91,11 +97,7 @@ impl Hands {
                 }
             };
             match received {
-                Ok(received) => {
-                    for delivery in received {
-                        self.begin(delivery).await;
-                    }
-                }
+                Ok(received) => self.begin_all(received).await,
                 Err(error) => {
                     tracing::warn!(%error, "webhooks cannot be received; trying again");
                     tokio::time::sleep(RETRY).await;
@@ -104,19 +106,31 @@ impl Hands {
         }
     }
 
-    /// Begins the work on the webhooks of a message.
-    async fn begin(&mut self, delivery: Delivery) {
+    /// Begins the work on the webhooks of some messages. What is too much goes back, all at a time: others are not to wait for it.
+    async fn begin_all(&mut self, received: Vec<Delivery>) {
+        let mut back = Vec::new();
+        for delivery in received {
+            back.extend(self.begin(delivery).await);
+        }
+        join_all(back.iter().map(|(held, webhooks)| held.move_out(webhooks, UNTIL_ROOM))).await;
+    }
+
+    /// Begins the work on the webhooks of a message; answers those that are too much for their lanes.
+    async fn begin(&mut self, delivery: Delivery) -> Option<(Arc<Held>, Vec<Envelope>)> {
         let Delivery { receipt, payload, receives } = delivery;
         let queue = self.backend.queue.clone();
         let webhooks = match Envelope::decode(&payload) {
             Ok(webhooks) => webhooks,
-            Err(error) => return held::set_aside(&queue, &receipt, &error.to_string()).await,
+            Err(error) => {
+                held::set_aside(&queue, &receipt, &error.to_string()).await;
+                return None;
+            }
         };
-        let alone = webhooks.len() == 1;
-        let held = Arc::new(Held::new(queue.clone(), receipt, webhooks.len()));
+        let held = Arc::new(Held::new(queue, receipt, webhooks.len()));
+        let mut too_many = Vec::new();
         for envelope in webhooks {
             let read = match receives > MAX_RECEIVES {
-                true => Err("this failed, or the process ended, each time it was tried".to_owned()),
+                true => Err("the process ended each time this was tried".to_owned()),
                 false => self.read(&envelope),
             };
             // The other processes of the fleet may have been told of the source first.
@@ -125,15 +139,11 @@ impl Hands {
                 continue;
             }
             match read {
-                Ok(reading) => self.add(Webhook { envelope, reading, held: Arc::clone(&held) }),
-                Err(reason) if alone => return held::set_aside(&queue, held.receipt(), &reason).await,
-                Err(_) => {
-                    let single = Enqueue { payload: envelope.encode(), ..Enqueue::default() };
-                    let moved = queue.raw().enqueue(Topic::Inbound, single).await;
-                    held.done(Done::of(moved.is_ok())).await;
-                }
+                Ok(reading) => too_many.extend(self.add(Webhook { envelope, reading, held: Arc::clone(&held) })),
+                Err(reason) => held.take_out(envelope, &reason).await,
             }
         }
+        (!too_many.is_empty()).then_some((held, too_many))
     }
 
     /// What a webhook says, or why it says nothing.
@@ -143,11 +153,14 @@ impl Hands {
         source.read(&envelope.headers, &envelope.body).map_err(|error| error.to_string())
     }
 
-    /// Works on a webhook as soon as nothing else of its lane is worked on.
-    fn add(&mut self, webhook: Webhook) {
-        if let Some((lane, webhook)) = self.lanes.add(webhook.lane(), webhook) {
-            self.start(lane, webhook);
+    /// Works on a webhook as soon as nothing else of its lane is worked on. Answers it if it is too much for its lane.
+    fn add(&mut self, webhook: Webhook) -> Option<Envelope> {
+        match self.lanes.add(webhook.lane(), webhook) {
+            Added::Begin(lane, webhook) => self.start(lane, webhook),
+            Added::Waits => {}
+            Added::Refused(webhook) => return Some(webhook.envelope),
         }
+        None
     }
 
     fn start(&mut self, lane: String, webhook: Webhook) {
@@ -157,9 +170,13 @@ impl Hands {
             let work = AssertUnwindSafe(applied(&backend, &setup, &words, &webhook, &shutdown));
             let applied = work.catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!("the work on a webhook panicked; it will come again");
-                false
+                Applied::Again
             });
-            webhook.held.done(Done::of(applied)).await;
+            match applied {
+                Applied::Yes => webhook.held.done(Done::Yes).await,
+                Applied::Again => webhook.held.done(Done::of(false)).await,
+                Applied::Never(reason) => webhook.held.take_out(webhook.envelope, &reason).await,
+            }
             lane
         });
     }
@@ -174,27 +191,41 @@ impl Hands {
     }
 }
 
-/// Makes a webhook take effect; false if it did not. An outage of the store is waited out.
+/// What came of a webhook.
+#[derive(Debug, PartialEq, Eq)]
+enum Applied {
+    /// It took effect, or has nothing to.
+    Yes,
+    /// It did not, and is to come again.
+    Again,
+    /// No other try would help.
+    Never(String),
+}
+
+/// Makes a webhook take effect. An outage of the store is waited out.
 async fn applied(
     backend: &Backend,
     setup: &InboundSetup,
     words: &Words,
     webhook: &Webhook,
     shutdown: &Shutdown,
-) -> bool {
+) -> Applied {
     while !webhook.held.is_lost() {
-        let Err(error) = webhook.apply(backend, setup, words).await else { return true };
-        // No outage: as often as a message may come, it is tried again, and then set aside.
-        if matches!(error, StoreError::TooLarge { .. }) {
-            tracing::error!(%error, "a webhook could not be applied");
-            return false;
+        let Err(error) = webhook.apply(backend, setup, words).await else { return Applied::Yes };
+        if !passes(&error) {
+            return Applied::Never(error.to_string());
         }
         tracing::warn!(%error, "a webhook could not be applied; trying again");
         tokio::select! {
             biased;
-            () = shutdown.ended() => return false,
+            () = shutdown.ended() => return Applied::Again,
             () = tokio::time::sleep(RETRY) => {}
         }
     }
-    false
+    Applied::Again
+}
+
+/// True if another try may help: what cannot be read or written stays so.
+const fn passes(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable { .. } | StoreError::Conflict)
 }

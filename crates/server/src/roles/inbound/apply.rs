@@ -26,12 +26,13 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    /// What it is about, as far as that can be told without a look.
+    /// What it is about, as far as that can be told without a look. What means nothing need not wait for anything: Zoom says so of
+    /// everybody in a meeting.
     pub(super) fn lane(&self) -> String {
-        match (self.ours(), &self.reading.theirs) {
-            (Some(bot), _) => bot.to_string(),
-            (None, Some(theirs)) => format!("{}:{theirs}", self.envelope.source),
-            (None, None) => self.key(),
+        match (&self.reading.meaning, self.ours(), &self.reading.theirs) {
+            (Meaning::Nothing, ..) | (_, None, None) => self.key(),
+            (_, Some(bot), _) => bot.to_string(),
+            (_, None, Some(theirs)) => format!("{}:{theirs}", self.envelope.source),
         }
     }
 
@@ -44,7 +45,7 @@ impl Webhook {
         format!("{}:{}", self.envelope.source, self.reading.id)
     }
 
-    /// Makes it take effect, unless it has. An error is one of the store's, and another try may help.
+    /// Makes it take effect, unless it has.
     pub(super) async fn apply(&self, backend: &Backend, setup: &InboundSetup, words: &Words) -> Result<(), StoreError> {
         let session = match self.session(backend, setup).await? {
             Ok(session) => session,
@@ -102,10 +103,10 @@ impl Webhook {
         session: &Session,
         observation: &Observation,
     ) -> Result<(), StoreError> {
+        let source = setup.sources.get(&self.envelope.source);
         let at = self.reading.at.unwrap_or(self.envelope.received_at);
         let input = |observation| Input::Observe { observation, at };
         let mut inputs = vec![input(observation.clone())];
-        let source = setup.sources.get(&self.envelope.source);
         if let Observation::Ended { reason, .. } = observation
             && source.is_some_and(|source| is_last(source.kind(), *reason))
         {

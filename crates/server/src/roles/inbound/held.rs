@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use muster_queue::{JobQueue, QueueError, Receipt};
+use muster_queue::{Enqueue, JobQueue, QueueError, Receipt};
+use muster_session::job::Topic;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::inbound::Envelope;
 
 /// So long webhooks wait when the process that has them is killed.
 pub(super) const LEASE: Duration = Duration::from_secs(20);
@@ -36,6 +39,7 @@ impl Done {
 pub(super) struct Held {
     queue: JobQueue,
     receipt: Receipt,
+    webhooks: usize,
     left: AtomicUsize,
     /// Milliseconds until it is to come again; 0 if it is not.
     again_ms: AtomicU64,
@@ -55,11 +59,26 @@ impl Held {
             flag.store(true, Ordering::Relaxed);
         });
         let (left, again_ms) = (AtomicUsize::new(webhooks), AtomicU64::new(0));
-        Self { queue, receipt, left, again_ms, lost, _lease: AbortOnDropHandle::new(lease) }
+        Self { queue, receipt, webhooks, left, again_ms, lost, _lease: AbortOnDropHandle::new(lease) }
     }
 
-    pub(super) const fn receipt(&self) -> &Receipt {
-        &self.receipt
+    /// Takes out a webhook that will never take effect. It is set aside, with the reason; one that has company is put into a
+    /// message of its own first, and tried once more there.
+    pub(super) async fn take_out(&self, webhook: Envelope, reason: &str) {
+        if self.webhooks == 1 {
+            return set_aside(&self.queue, &self.receipt, reason).await;
+        }
+        self.move_out(&[webhook], Duration::ZERO).await;
+    }
+
+    /// Puts webhooks of it into another message, which comes after `delay`. Given back in this one, they would seem to end each
+    /// process that receives them.
+    pub(super) async fn move_out(&self, webhooks: &[Envelope], delay: Duration) {
+        let payload = webhooks.iter().flat_map(Envelope::encode).collect();
+        let moved = self.queue.raw().enqueue(Topic::Inbound, Enqueue { payload, delay, ..Enqueue::default() }).await;
+        for _ in webhooks {
+            self.done(Done::of(moved.is_ok())).await;
+        }
     }
 
     /// Somebody else has it.
