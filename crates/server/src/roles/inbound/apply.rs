@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use muster_hooks::inbound::{Kind, Meaning, Reading};
-use muster_session::{BotId, EndReason, Input, Observation, Session, TenantId, Terminal};
+use muster_hooks::inbound::{Kind, Meaning, Reading, Source};
+use muster_session::{BotId, EndReason, Input, Observation, Session, State, TenantId, Terminal};
 use muster_store::{InboxEntry, InboxOutcome, StoreError};
 use serde_json::Value;
 
@@ -104,6 +104,9 @@ impl Webhook {
         observation: &Observation,
     ) -> Result<(), StoreError> {
         let source = setup.sources.get(&self.envelope.source);
+        if self.is_of_an_earlier_meeting(source.map(Source::kind), session) {
+            return self.keep(backend, setup, Some(session), InboxOutcome::Late, "its bot has not joined yet").await;
+        }
         let at = self.reading.at.unwrap_or(self.envelope.received_at);
         let input = |observation| Input::Observe { observation, at };
         let mut inputs = vec![input(observation.clone())];
@@ -124,6 +127,12 @@ impl Webhook {
                 self.keep(backend, setup, None, InboxOutcome::NoSession, why).await
             }
         }
+    }
+
+    /// Zoom says of a meeting that it ended, and the next one in the same room has the same id: a bot whose time is yet to come
+    /// was not in this one.
+    fn is_of_an_earlier_meeting(&self, kind: Option<&Kind>, session: &Session) -> bool {
+        kind == Some(&Kind::Zoom) && self.ours().is_none() && session.state == State::Scheduled
     }
 
     async fn keep(

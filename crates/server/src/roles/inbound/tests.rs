@@ -5,9 +5,14 @@ use muster_hooks::client::Limits;
 use muster_hooks::guard::Policy;
 use muster_hooks::inbound::{Kind, Source};
 use muster_queue::{Enqueue, JobQueue, MemoryQueue};
-use muster_session::{TenantId, Timestamp};
+use muster_session::leave::LeavePolicy;
+use muster_session::{
+    BotId, MediaPlan, Meeting, NewSession, Remote, Session, State, TenantId, Timestamp, TranscriptId,
+};
 use muster_store::memory::MemoryStore;
+use muster_store::{Commit, CreateGuard};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::*;
 use crate::clock::Clock;
@@ -52,6 +57,43 @@ impl Hands {
     async fn queued(&self) -> (u64, u64, u64) {
         let depth = self.backend.queue.depth(Topic::Inbound).await.unwrap();
         (depth.ready, depth.leased, depth.delayed)
+    }
+
+    /// A session of its caller's bot, which is to join in an hour.
+    async fn scheduled(&self, source: &str, theirs: &str) -> BotId {
+        let id = BotId::from_uuid(Uuid::from_u128(7));
+        let new = NewSession {
+            id,
+            tenant: TenantId::new("t"),
+            request: json!({}),
+            meeting: Meeting {
+                link: "https://meet.example/a".into(),
+                platform: "sandbox".into(),
+                label: "Sandbox".into(),
+                join_url: "https://meet.example/a".parse().unwrap(),
+                key: "a".into(),
+            },
+            bot_name: "Notes".into(),
+            callback_url: None,
+            custom_attributes: serde_json::Map::new(),
+            leave: LeavePolicy::default(),
+            media: MediaPlan::default(),
+            deduplication_key: None,
+            rejoin: false,
+            remote: Some(Remote::theirs(source, Some(theirs.into()))),
+            overflow: None,
+            join_at: Some(NOW + Duration::from_secs(3_600)),
+            transcript_id: TranscriptId::from_uuid(Uuid::from_u128(8)),
+            retention: Duration::from_secs(3_600),
+        };
+        let (session, outcome) = Session::create(new, NOW);
+        let commit = Commit::new(session, outcome, NOW);
+        self.backend.store.create(commit, CreateGuard::default()).await.unwrap();
+        id
+    }
+
+    async fn state(&self, bot: BotId) -> State {
+        self.backend.store.get(bot).await.unwrap().unwrap().state
     }
 }
 
@@ -116,4 +158,29 @@ fn only_an_outage_and_a_race_pass() {
     for stays in [StoreError::Corrupt { detail: String::new() }, StoreError::Full { taken: 1 }, StoreError::Fenced] {
         assert!(!passes(&stays), "{stays}");
     }
+}
+
+#[tokio::test]
+async fn a_bot_elsewhere_may_join_before_its_time() {
+    let mut hands = hands();
+    let bot = hands.scheduled("cloud", "m-1").await;
+    hands.told("cloud", [said("bot.recording", 1)]).await;
+    hands.finish().await;
+    assert_eq!(hands.state(bot).await, State::Recording);
+}
+
+#[tokio::test]
+async fn the_end_of_an_earlier_zoom_meeting_is_not_that_of_a_bot_that_is_yet_to_join() {
+    let mut hands = hands();
+    let bot = hands.scheduled("zoom", "123").await;
+    let ended = json!({"event": "meeting.ended", "event_ts": NOW.as_millis(), "payload": {"object": {"id": "123"}}});
+    hands.told("zoom", [ended]).await;
+    hands.finish().await;
+    assert_eq!(hands.state(bot).await, State::Scheduled);
+    // What it says of the bot itself counts.
+    let joined = json!({"event": "meeting.participant_joined", "event_ts": NOW.as_millis(),
+        "payload": {"object": {"id": "123", "participant": {"customer_key": bot}}}});
+    hands.told("zoom", [joined]).await;
+    hands.finish().await;
+    assert_eq!(hands.state(bot).await, State::InMeeting);
 }
