@@ -20,7 +20,7 @@ pub struct Confinement {
 
 impl Confinement {
     /// Makes the own control group one that bots can have theirs below: this process moves into one beside them, with those that
-    /// started it, such as the first process of a container. To be called once, when nothing of earlier bots is left.
+    /// started it in a container. To be called once, when nothing of earlier bots is left.
     ///
     /// # Errors
     ///
@@ -40,7 +40,11 @@ impl Confinement {
         let parent = root.join(path.trim_start_matches('/'));
         let members = std::fs::read_to_string(parent.join("cgroup.procs")).unwrap_or_default();
         let members: Vec<u32> = members.split_whitespace().filter_map(|member| member.parse().ok()).collect();
-        let line: Vec<u32> = std::iter::successors(Some(pid), |pid| parent_of(proc, *pid)).collect();
+        // In a container those that started this process are there for it alone; in a terminal they are the user's.
+        let line: Vec<u32> = match members.contains(&1) {
+            true => std::iter::successors(Some(pid), |pid| parent_of(proc, *pid)).collect(),
+            false => vec![pid],
+        };
         if members.iter().any(|member| !line.contains(member)) {
             return Err(format!("other processes are in {}", parent.display()));
         }
@@ -207,6 +211,10 @@ mod tests {
         // What was written last, in a file that keeps only that.
         assert_eq!(std::fs::read_to_string(dir.path().join("cgroup/unit/supervisor/cgroup.procs")).unwrap(), "7");
         let dir = fixture(&[OWN[0], OWN[1], ("cgroup/unit/cgroup.procs", "1\n7\n9\n"), status, init]);
+        assert!(prepare(&dir).unwrap_err().contains("other processes"));
+        // A shell is no container.
+        let (of_shell, shell) = (("proc/7/status", "PPid:\t5\n"), ("proc/5/status", "PPid:\t1\n"));
+        let dir = fixture(&[OWN[0], OWN[1], ("cgroup/unit/cgroup.procs", "5\n7\n"), of_shell, shell, init]);
         assert!(prepare(&dir).unwrap_err().contains("other processes"));
     }
 

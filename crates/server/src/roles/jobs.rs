@@ -80,7 +80,7 @@ pub(super) async fn run<W: Work>(backend: Backend, work: W, shutdown: Shutdown) 
 }
 
 /// Has a job come again after about `pause`, at most twice that: as a message of its own, so it is no failed try of this one.
-/// However many ask for it, it comes once: the key is `name` and the moment.
+/// However many ask for it, it comes once where the queue deduplicates: the key is `name` and the moment.
 pub(super) async fn come_back(backend: &Backend, job: &Job, name: &str, pause: Duration) -> Result<(), QueueError> {
     let step = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX).max(1);
     let now = backend.clock.now();

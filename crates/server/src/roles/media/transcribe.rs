@@ -1,10 +1,16 @@
 //! Makes one transcript: of the recorded audio, or of the words that were recognised during the call.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use muster_recording::Manifest;
 use muster_session::{Session, TranscriptId, TranscriptRecord};
 use muster_transcript::document::{TrackAudio, Transcript, from_said, to_meetstream, to_raw, transcribe_tracks};
+use muster_transcript::listen::{Listening, Pace};
 use muster_transcript::live::Said;
+use muster_transcript::speech::{self, Recognised, SpeechToText};
 use object_store::{ObjectStoreExt as _, PutPayload};
 use serde::Deserialize as _;
 
@@ -31,6 +37,9 @@ pub(super) enum TranscribeError {
     NotRecorded(u64),
     #[error("speech to text failed: {0}")]
     Speech(#[from] muster_transcript::speech::Error),
+    /// It answered for some of the recording, all of which is sent again at the next try: a few times, and not for hours.
+    #[error("speech to text failed: {0}")]
+    Partway(muster_transcript::speech::Error),
     #[error("the recording cannot be read: {0}")]
     Recording(#[from] muster_recording::Error),
     #[error("the transcript cannot be stored: {0}")]
@@ -42,7 +51,7 @@ impl TranscribeError {
     pub(super) const fn is_final(&self) -> bool {
         match self {
             Self::NoSpeech { .. } | Self::NoWords | Self::Incomplete(_) | Self::NotRecorded(_) => true,
-            Self::Speech(error) => !error.is_transient(),
+            Self::Speech(error) | Self::Partway(error) => !error.is_transient(),
             Self::Recording(_) | Self::Store(_) => false,
         }
     }
@@ -53,8 +62,39 @@ impl TranscribeError {
             Self::Speech(error) => error.is_transient(),
             Self::Recording(error) => error.is_transient(),
             Self::Store(error) => muster_recording::storage::is_transient(error),
-            Self::NoSpeech { .. } | Self::NoWords | Self::Incomplete(_) | Self::NotRecorded(_) => false,
+            Self::NoSpeech { .. } | Self::NoWords | Self::Incomplete(_) | Self::NotRecorded(_) | Self::Partway(_) => {
+                false
+            }
         }
+    }
+}
+
+/// A recogniser, and whether it answered.
+#[derive(Debug)]
+struct Heeded {
+    speech: Arc<dyn SpeechToText>,
+    answered: AtomicBool,
+}
+
+impl Heeded {
+    fn judge(&self, error: TranscribeError) -> TranscribeError {
+        match error {
+            TranscribeError::Speech(error) if self.answered.load(Ordering::Relaxed) => TranscribeError::Partway(error),
+            other => other,
+        }
+    }
+}
+
+#[async_trait]
+impl SpeechToText for Heeded {
+    async fn transcribe(&self, pcm16k: &[i16], language: Option<&str>) -> Result<Recognised, speech::Error> {
+        let recognised = self.speech.transcribe(pcm16k, language).await;
+        self.answered.fetch_or(recognised.is_ok(), Ordering::Relaxed);
+        recognised
+    }
+
+    fn listen(self: Arc<Self>, language: Option<String>, pace: Pace) -> Listening {
+        Arc::clone(&self.speech).listen(language, pace)
     }
 }
 
@@ -79,9 +119,10 @@ pub(super) async fn make(
         (None, None) => return Err(missing()),
         (_, Some(_)) if manifest.lost_ms > SPOKEN_MS => return Err(TranscribeError::NotRecorded(manifest.lost_ms)),
         (_, Some(spec)) => {
-            let speech = muster_transcript::speech::open(&spec)?;
+            let speech = Heeded { speech: speech::open(&spec)?, answered: AtomicBool::new(false) };
             // The language is among the engine's settings already.
-            transcribe_tracks(parts(setup, manifest), speech.as_ref(), None).await?
+            let made = transcribe_tracks(parts(setup, manifest), &speech, None).await;
+            made.map_err(|error| speech.judge(error))?
         }
     };
     let started = manifest.started_at.or(session.admitted_at).unwrap_or(session.created_at);
@@ -205,4 +246,39 @@ fn parts(
             Ok(TrackAudio { speaker_id, speaker, start_ms: segment.start_ms, pcm16k })
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers pieces that have sound, and is away for the others.
+    #[derive(Debug)]
+    struct Half;
+
+    #[async_trait]
+    impl SpeechToText for Half {
+        async fn transcribe(&self, pcm16k: &[i16], _: Option<&str>) -> Result<Recognised, speech::Error> {
+            match pcm16k {
+                [] => Err(speech::Error::Unavailable { detail: "503".to_owned(), source: None }),
+                _ => Ok(Recognised::default()),
+            }
+        }
+
+        fn listen(self: Arc<Self>, _: Option<String>, _: Pace) -> Listening {
+            unreachable!("nobody speaks")
+        }
+    }
+
+    #[tokio::test]
+    async fn who_answers_for_some_of_a_recording_is_not_asked_for_hours_for_all_of_it() {
+        let speech = Heeded { speech: Arc::new(Half), answered: AtomicBool::new(false) };
+        let away = async || speech.judge(speech.transcribe(&[], None).await.unwrap_err().into());
+        assert!(away().await.is_transient() && !away().await.is_final());
+        speech.transcribe(&[1], None).await.unwrap();
+        let partway = away().await;
+        assert!(!partway.is_transient() && !partway.is_final(), "a few tries: {partway:?}");
+        let rejected = speech::Error::Rejected { status: 400, detail: String::new() };
+        assert!(speech.judge(rejected.into()).is_final());
+    }
 }
