@@ -170,9 +170,10 @@ async fn grandchildren_inside_and_outside_the_group_are_killed_and_named() {
 
 #[tokio::test]
 async fn a_stray_that_wiped_its_environment_is_found_by_its_family() {
+    // It says itself who it is: once it does it has left the group.
     let bench = Bench::new(
-        r#"setsid env -i /bin/sleep 1000 & stray=$!
-        echo '{"report":"note","at":1,"level":"info","text":"'$stray'"}'; READY; exec sleep 1000"#,
+        r#"setsid env -i /bin/bash -c 'echo "{\"report\":\"note\",\"at\":1,\"level\":\"info\",\"text\":\"$$\"}"; exec /bin/sleep 1000' &
+        READY; exec sleep 1000"#,
     );
     let mut bot = bench.launch().await;
     let stray: i32 = note(&mut bot).await.parse().unwrap();
