@@ -128,7 +128,8 @@ pub async fn forget_workers(backend: &Backend) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn hand(backend: &Backend, session: Session, input: Input) -> anyhow::Result<()> {
+/// Gives a session an input. One that changed since it was read refuses it, which is as good.
+pub(super) async fn hand(backend: &Backend, session: Session, input: Input) -> anyhow::Result<()> {
     match backend.apply_to(session, input).await {
         Ok(_) | Err(ApplyError::Missing | ApplyError::Rejected(_) | ApplyError::Store(StoreError::Conflict)) => Ok(()),
         Err(error) => Err(error).context("moving a session on"),

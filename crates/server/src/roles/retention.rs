@@ -10,12 +10,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use futures_util::future::join_all;
 use muster_session::{BotId, Input, Session, State, Timestamp};
-use muster_store::StoreError;
 use object_store::ObjectStore;
 use tokio::time::{sleep, timeout};
 
 use super::leader::Leadership;
-use super::{ApplyError, Backend};
+use super::{Backend, control};
 use crate::supervise::Shutdown;
 
 /// Between two looks when nothing is left to do.
@@ -144,10 +143,7 @@ async fn remove(backend: &Backend, storage: &Arc<dyn ObjectStore>, session: Sess
     }
     let prefix = crate::recordings::prefix(&session.tenant, bot);
     let objects = muster_recording::delete_all(storage, &prefix).await.context("deleting expired media")?;
-    match backend.apply_to(session, Input::MediaDeleted { objects }).await {
-        Ok(_) | Err(ApplyError::Missing | ApplyError::Rejected(_) | ApplyError::Store(StoreError::Conflict)) => Ok(()),
-        Err(error) => Err(error).context("saying that the media are gone"),
-    }
+    control::hand(backend, session, Input::MediaDeleted { objects }).await.context("saying that the media are gone")
 }
 
 /// Forgets webhooks that came in longer than `keep` ago.
