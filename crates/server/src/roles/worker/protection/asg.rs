@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use aws_sdk_autoscaling::Client;
+use aws_sdk_autoscaling::types::AutoScalingInstanceDetails;
 use muster_aws::{AwsSettings, describe};
 use tokio::sync::OnceCell;
 use url::Url;
@@ -136,13 +137,12 @@ impl Asg {
                 Some(instance) => instance.clone(),
                 None => self.metadata.get("instance-id").await?.context("the instance does not say who it is")?,
             };
-            let answer = self.client.describe_auto_scaling_instances().instance_ids(&instance).send().await;
-            let answer = answer.map_err(|error| anyhow::anyhow!(describe(&error)))?;
-            let group = answer.auto_scaling_instances().iter().find_map(|one| one.auto_scaling_group_name());
+            let member = self.member(&instance).await?;
+            let group = member.and_then(|member| member.auto_scaling_group_name);
             if group.is_none() {
                 tracing::info!(instance, "this instance is in no Auto Scaling group");
             }
-            anyhow::Ok(group.map(|group| Place { instance, group: group.to_owned() }))
+            anyhow::Ok(group.map(|group| Place { instance, group }))
         });
         Ok(place.await?.as_ref())
     }
@@ -181,10 +181,15 @@ impl Asg {
 
     async fn goes_by_group(&self) -> anyhow::Result<bool> {
         let Some(place) = self.place().await? else { return Ok(false) };
-        let answer = self.client.describe_auto_scaling_instances().instance_ids(&place.instance).send().await;
+        let state = self.member(&place.instance).await?.and_then(|member| member.lifecycle_state);
+        Ok(state.is_some_and(|state| state.starts_with(GOES)))
+    }
+
+    /// What its group says of an instance; none if it is in none.
+    async fn member(&self, instance: &str) -> anyhow::Result<Option<AutoScalingInstanceDetails>> {
+        let answer = self.client.describe_auto_scaling_instances().instance_ids(instance).send().await;
         let answer = answer.map_err(|error| anyhow::anyhow!(describe(&error)))?;
-        let mut states = answer.auto_scaling_instances().iter().filter_map(|one| one.lifecycle_state());
-        Ok(states.any(|state| state.starts_with(GOES)))
+        Ok(answer.auto_scaling_instances.and_then(|members| members.into_iter().next()))
     }
 
     fn is_recalled(&self) -> bool {
